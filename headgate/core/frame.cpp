@@ -1,0 +1,80 @@
+#include <headgate/core/frame.hpp>
+
+#include <array>
+#include <new>
+
+namespace headgate {
+
+namespace {
+
+// Under a sanitizer every frame comes from the allocator, so that a use after the end is seen.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool recycle = false;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr bool recycle = false;
+#else
+constexpr bool recycle = true;
+#endif
+#else
+constexpr bool recycle = true;
+#endif
+
+constexpr std::size_t step = 32;
+constexpr std::size_t classes = 128; // up to 4 KiB
+
+struct free_frame_link {
+    free_frame_link* next;
+};
+
+struct frame_cache {
+    std::array<free_frame_link*, classes> free{};
+    std::size_t bytes = 0;
+    std::size_t live = 0;
+
+    ~frame_cache() {
+        for (std::size_t c = 0; c < classes; ++c)
+            while (free_frame_link* f = free[c]) {
+                free[c] = f->next;
+                ::operator delete(f);
+            }
+    }
+};
+
+thread_local frame_cache cache;
+
+constexpr std::size_t class_of(std::size_t bytes) { return (bytes + step - 1) / step - 1; }
+
+} // namespace
+
+void* allocate_frame(std::size_t bytes) {
+    const std::size_t c = class_of(bytes);
+    if (recycle && c < classes) {
+        if (free_frame_link* f = cache.free[c]) {
+            cache.free[c] = f->next;
+            cache.bytes -= (c + 1) * step;
+            ++cache.live;
+            return f;
+        }
+        bytes = (c + 1) * step;
+    }
+    void* memory = ::operator new(bytes);
+    ++cache.live;
+    return memory;
+}
+
+void free_frame(void* frame, std::size_t bytes) noexcept {
+    --cache.live;
+    const std::size_t c = class_of(bytes);
+    const std::size_t rounded = (c + 1) * step;
+    if (recycle && c < classes && cache.bytes + rounded <= frame_cache_bytes_max) {
+        cache.free[c] = new (frame) free_frame_link{cache.free[c]};
+        cache.bytes += rounded;
+        return;
+    }
+    ::operator delete(frame);
+}
+
+std::size_t live_frames() noexcept { return cache.live; }
+
+} // namespace headgate

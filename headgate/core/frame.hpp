@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstddef>
+
+namespace headgate {
+
+// Memory for coroutine frames: free lists per thread and size class, so that a frame of the usual kind costs a few instructions.
+// A thread keeps at most `frame_cache_bytes_max` of free frames; what goes beyond is given back to the system's allocator.
+inline constexpr std::size_t frame_cache_bytes_max = 4 * 1024 * 1024;
+
+void* allocate_frame(std::size_t bytes);
+void free_frame(void* frame, std::size_t bytes) noexcept;
+
+// How many frames this thread has allocated and not yet freed. After a flow has ended its share is back to zero.
+std::size_t live_frames() noexcept;
+
+} // namespace headgate

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <headgate/core/flow.hpp>
+
+#include <algorithm>
+
+namespace headgate {
+
+// Counts the bytes of an item for meters and limits: size() of what is made of bytes, sizeof otherwise. An overload for a type of your
+// own is found by argument-dependent lookup.
+template <class T>
+std::size_t item_bytes(const T& item) noexcept {
+    if constexpr (requires { item.size(); requires sizeof(*item.data()) == 1; })
+        return item.size();
+    else
+        return sizeof(T);
+}
+
+// The meter at the joint behind one part of a chain: what passed, what is held there, and the part's clocks. `pipeline` makes them and
+// streams keep them: two clock reads per pull. All else (live view, logs, the bottleneck verdict) is derived from these.
+class joint : public place {
+public:
+    joint() { metered = true; }
+
+    std::uint64_t items = 0;
+    std::uint64_t bytes = 0;
+    std::size_t held = 0;     // bytes the part keeps now, as it reports them with hold()
+    std::size_t held_max = 0; // the most it ever kept
+    std::size_t limit = 0;    // its bound, 0 if it states none
+    std::uint64_t pauses = 0; // how often the consumer let it wait for longer than it took to come back at once
+    const char* name = "";
+
+    // Time in pulls: this part, or one before it, at work or waiting.
+    duration pulled(time_point now) const noexcept { return pulled_ + (pulling_ ? now - since_ : duration{}); }
+    // Time between pulls: this part waiting for its consumer.
+    duration waited(time_point now) const noexcept {
+        return waited_ + (!pulling_ && begun_ ? now - since_ : duration{});
+    }
+    bool pulling() const noexcept { return pulling_; }
+
+    void begin_pull() noexcept {
+        const time_point now = executor::current().now();
+        if (begun_) waited_ += now - since_;
+        since_ = now;
+        begun_ = pulling_ = true;
+    }
+    void end_pull(std::size_t item) noexcept {
+        end();
+        ++items;
+        bytes += item;
+    }
+    void end() noexcept {
+        const time_point now = executor::current().now();
+        pulled_ += now - since_;
+        since_ = now;
+        pulling_ = false;
+    }
+    void set_held(std::size_t n) noexcept {
+        held = n;
+        held_max = std::max(held_max, n);
+    }
+
+private:
+    duration pulled_{};
+    duration waited_{};
+    time_point since_{};
+    bool pulling_ = false;
+    bool begun_ = false;
+};
+
+// Reports that the stage at `at` keeps `bytes` now, of at most `limit`. Does nothing where no pipeline looks.
+inline void hold(place& at, std::size_t bytes, std::size_t limit = 0) noexcept {
+    if (!at.metered) return;
+    auto& j = static_cast<joint&>(at);
+    j.limit = limit;
+    j.set_held(bytes);
+}
+
+} // namespace headgate

@@ -1,0 +1,151 @@
+#pragma once
+
+#include <headgate/core/joint.hpp>
+#include <headgate/core/promise.hpp>
+
+#include <optional>
+#include <utility>
+
+namespace headgate {
+
+// An asynchronous generator: a coroutine that gives its items with `co_yield` and runs only while someone awaits `next()`. It cannot
+// produce unasked. Move-only; whoever holds a stream owns its frame, and destroying it at any moment releases all it holds. When
+// it ends it is destroyed at once, not when its owner is.
+//
+// A stream that fails (`co_await fail(code)`, or a throw) does not resume who awaits it: the flow drops the chain.
+template <class T>
+class [[nodiscard]] stream {
+public:
+    using value_type = T;
+
+    struct promise_type : promise_base {
+        T* value = nullptr;      // the yielded item, which lives in the frame until the next resumption
+        joint* meter = nullptr;  // set by pipeline: what counts the pulls
+
+        stream get_return_object() { return stream(std::coroutine_handle<promise_type>::from_promise(*this)); }
+        settle yield_value(T&& v) noexcept {
+            value = std::addressof(v);
+            return {};
+        }
+        auto yield_value(const T& v)
+            requires std::copy_constructible<T>
+        {
+            struct copy : settle {
+                T item;
+                promise_type* p;
+                copy(const T& i, promise_type* owner) : item(i), p(owner) {}
+                std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> h) noexcept {
+                    p->value = std::addressof(item);
+                    return settle::await_suspend(h);
+                }
+            };
+            return copy(v, this);
+        }
+        void return_void() const noexcept {}
+    };
+
+    stream() = default; // an ended stream
+    stream(stream&& other) noexcept : h_(std::exchange(other.h_, nullptr)) {}
+    stream& operator=(stream&& other) noexcept {
+        if (this != &other) {
+            reset();
+            h_ = std::exchange(other.h_, nullptr);
+        }
+        return *this;
+    }
+    ~stream() { reset(); }
+
+    // Drops the stream, at whatever point it is.
+    void reset() noexcept {
+        if (h_) std::exchange(h_, nullptr).destroy();
+    }
+
+    // Whether the stream has ended (or was moved away); false does not mean that there is another item.
+    bool ended() const noexcept { return !h_; }
+
+    // Makes `j` count this stream's pulls. `j` must outlive the stream.
+    void meter(joint& j) noexcept {
+        if (h_) h_.promise().meter = &j;
+    }
+
+    class pull;
+    class try_pull;
+
+    // `co_await s.next()`: the next item, or nothing at the end. The stream must stay where it is while it is awaited.
+    pull next() noexcept { return pull(*this); }
+
+    // `co_await s.try_next()`: as next(), but gives the error if the stream fails, so that the caller may try something else. The
+    // failed stream is then gone with everything it held.
+    try_pull try_next() noexcept { return try_pull(*this); }
+
+private:
+    explicit stream(std::coroutine_handle<promise_type> h) noexcept : h_(h) {}
+
+    std::coroutine_handle<promise_type> h_ = nullptr;
+};
+
+template <class T>
+class stream<T>::pull {
+public:
+    explicit pull(stream& s) noexcept : s_(s) {}
+
+    bool await_ready() const noexcept { return s_.ended(); }
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> parent) {
+        return resume_at(parent, parent.promise().at);
+    }
+    std::optional<T> await_resume() {
+        if (s_.ended()) return std::nullopt;
+        promise_type& p = s_.h_.promise();
+        if (!p.value) {
+            if (p.meter) p.meter->end();
+            s_.reset();
+            return std::nullopt;
+        }
+        std::optional<T> item(std::move(*std::exchange(p.value, nullptr)));
+        if (p.meter) p.meter->end_pull(item_bytes(*item));
+        return item;
+    }
+
+protected:
+    bool resume_at(std::coroutine_handle<> parent, place* at) {
+        auto h = s_.h_;
+        promise_type& p = h.promise();
+        if (p.meter) {
+            p.meter->of = at->of;
+            if (!at->of->failed()) p.meter->begin_pull();
+            at = p.meter;
+        }
+        return resume_inline(h, parent, at, [h] { return h.promise().value || h.done(); });
+    }
+
+    stream& s_;
+};
+
+template <class T>
+class stream<T>::try_pull : pull {
+public:
+    explicit try_pull(stream& s) noexcept : pull(s) {}
+
+    using pull::await_ready;
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> parent) {
+        const place& outer = *parent.promise().at;
+        scope_.enter(outer, parent);
+        const bool wait = this->resume_at(parent, &scope_.at);
+        if (outer.of->failed()) return true;
+        return wait && !scope_.failed_itself();
+    }
+    std::expected<std::optional<T>, flow_error> await_resume() {
+        if (scope_.failed_itself()) {
+            this->s_.reset();
+            return std::unexpected(scope_.take_error());
+        }
+        return pull::await_resume();
+    }
+
+private:
+    scope scope_;
+};
+
+} // namespace headgate
