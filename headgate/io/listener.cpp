@@ -1,0 +1,58 @@
+#include <headgate/io/listener.hpp>
+
+#include <cerrno>
+
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+namespace headgate {
+
+result<listener> listener::open(const address& at, options o) {
+    loop& l = loop::current();
+    kernel& os = l.os();
+    const int fd = os.socket(at.family(), SOCK_STREAM);
+    if (fd < 0) return std::unexpected(system_error_code(-fd));
+    const int one = 1;
+    if (at.family() != AF_UNIX) os.set_option(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (o.reuse_port) os.set_option(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+    int r = os.bind(fd, at.data(), at.size());
+    if (r == 0) r = os.listen(fd, o.backlog);
+    sockaddr_storage bound{};
+    socklen_t size = sizeof bound;
+    if (r == 0) r = os.local_name(fd, reinterpret_cast<sockaddr*>(&bound), &size);
+    if (r < 0) {
+        os.close(fd);
+        return std::unexpected(system_error_code(-r));
+    }
+    const result<slot*> s = l.open(fd);
+    if (!s) return std::unexpected(s.error());
+    return listener(**s, address(reinterpret_cast<const sockaddr*>(&bound), size));
+}
+
+bool listener::accept_operation::attempt() {
+    loop& l = loop::current();
+    sockaddr_storage from{};
+    socklen_t size = sizeof from;
+    const int fd = l.os().accept(slot_.fd, reinterpret_cast<sockaddr*>(&from), &size);
+    if (fd == -EAGAIN) {
+        slot_.readable = false;
+        return false;
+    }
+    if (fd == -ECONNABORTED || fd == -EPROTO) return attempt(); // gone before we took it
+    if (fd < 0) {
+        result_ = std::unexpected(system_error_code(-fd));
+        return true;
+    }
+    const int one = 1;
+    if (from.ss_family != AF_UNIX) l.os().set_option(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    const result<slot*> s = l.open(fd);
+    if (!s) {
+        result_ = std::unexpected(s.error());
+        return true;
+    }
+    (*s)->writable = true;
+    result_ = accepted{socket(**s), peer_address::of(address(reinterpret_cast<const sockaddr*>(&from), size))};
+    return true;
+}
+
+} // namespace headgate

@@ -1,0 +1,140 @@
+#include <headgate/io/loop.hpp>
+
+#include <algorithm>
+
+#include <sys/epoll.h>
+
+namespace headgate {
+
+loop::loop(kernel& k) : executor(k.now()), kernel_(k) {}
+
+loop::~loop() { run_remote(); }
+
+std::error_code loop::run() {
+    stopping_ = false;
+    while (!stopping_)
+        if (const std::error_code e = turn()) return e;
+    return {};
+}
+
+std::error_code loop::turn(bool may_wait) {
+    credit_ = ready_operations_max;
+    run_remote();
+    run_ready();
+    if (stopping_) return {};
+
+    duration timeout = duration::zero();
+    if (may_wait && !has_ready()) {
+        const time_point next = next_timer();
+        timeout = next == time_point::max() ? forever : std::max(next - now(), duration::zero());
+    }
+    std::array<io_event, 256> events;
+    const int n = kernel_.wait(events, timeout);
+    if (n < 0) return system_error_code(-n);
+    turn_time_ = now();
+    credit_ = ready_operations_max;
+    for (int i = 0; i < n; ++i) dispatch(events[static_cast<std::size_t>(i)]);
+    run_timers(turn_time_);
+    return {};
+}
+
+slot& loop::slot_of(int fd) {
+    const std::size_t b = static_cast<std::size_t>(fd) / slots_per_block;
+    if (b >= slots_.size()) slots_.resize(b + 1);
+    if (!slots_[b]) slots_[b] = std::make_unique<block>();
+    return (*slots_[b])[static_cast<std::size_t>(fd) % slots_per_block];
+}
+
+result<slot*> loop::open(int fd) {
+    slot& s = slot_of(fd);
+    const std::uint64_t tag = std::uint64_t{s.generation} << 32 | static_cast<std::uint32_t>(fd);
+    if (const int r = kernel_.watch(fd, tag); r < 0) {
+        kernel_.close(fd);
+        return std::unexpected(system_error_code(-r));
+    }
+    s.fd = fd;
+    s.readable = s.writable = s.peer_closed = s.broken = false;
+    ++open_;
+    return &s;
+}
+
+void loop::close(slot& s) noexcept {
+    const int fd = s.fd;
+    s.fd = -1;
+    s.generation = (s.generation + 1) & 0x7fff'ffff;
+    --open_;
+    kernel_.close(fd);
+}
+
+int loop::release(slot& s) noexcept {
+    const int fd = s.fd;
+    kernel_.unwatch(fd);
+    s.fd = -1;
+    s.generation = (s.generation + 1) & 0x7fff'ffff;
+    --open_;
+    return fd;
+}
+
+// Each waiter may end the life of the descriptor, or of any other; so the slot is looked at anew before the next is told.
+void loop::dispatch(const io_event& e) {
+    const auto fd = static_cast<int>(e.tag & 0xffff'ffff);
+    const auto generation = static_cast<std::uint32_t>(e.tag >> 32);
+    slot& s = slot_of(fd);
+    if (s.fd < 0 || s.generation != generation) return;
+    const bool broken = e.bits & (EPOLLERR | EPOLLHUP);
+    const bool peer_closed = broken || (e.bits & EPOLLRDHUP);
+    const bool readable = peer_closed || (e.bits & EPOLLIN);
+    const bool writable = broken || (e.bits & EPOLLOUT);
+    s.broken |= broken;
+    s.peer_closed |= peer_closed;
+    s.readable |= readable;
+    s.writable |= writable;
+    if (peer_closed) notify(s, generation, &slot::hanging_up);
+    if (readable) notify(s, generation, &slot::reading);
+    if (writable) notify(s, generation, &slot::writing);
+}
+
+void loop::notify(slot& s, std::uint32_t generation, io_wait* slot::* who) {
+    if (s.generation != generation) return;
+    if (io_wait* w = s.*who) {
+        w->run(*w);
+        run_next();
+    }
+}
+
+std::size_t loop::waits() const noexcept {
+    std::size_t n = 0;
+    for (const auto& b : slots_) {
+        if (!b) continue;
+        for (const slot& s : *b) n += (s.reading != nullptr) + (s.writing != nullptr) + (s.hanging_up != nullptr);
+    }
+    return n;
+}
+
+void loop::post_remote(remote_job& job) noexcept {
+    bool first;
+    {
+        const std::lock_guard lock(remote_mutex_);
+        first = remote_first_ == nullptr;
+        job.next = nullptr;
+        *remote_last_ = &job;
+        remote_last_ = &job.next;
+    }
+    if (first) kernel_.wake();
+}
+
+void loop::run_remote() {
+    remote_job* jobs;
+    {
+        const std::lock_guard lock(remote_mutex_);
+        jobs = std::exchange(remote_first_, nullptr);
+        remote_last_ = &remote_first_;
+    }
+    while (jobs) {
+        remote_job& j = *std::exchange(jobs, jobs->next);
+        j.run(j);
+        run_next();
+    }
+}
+
+} // namespace headgate

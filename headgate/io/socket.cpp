@@ -1,0 +1,111 @@
+#include <headgate/io/socket.hpp>
+
+#include <cerrno>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+namespace headgate {
+
+namespace detail {
+
+// A read that comes back short has emptied the socket: the next one waits for the kernel's word instead of asking in vain. Not after the
+// peer's end, which the kernel has announced already.
+bool read_operation::attempt() {
+    const ssize_t n = loop::current().os().read(slot_.fd, to_.data(), to_.size());
+    if (n == -EAGAIN) {
+        slot_.readable = false;
+        return false;
+    }
+    if (n < 0) {
+        result_ = std::unexpected(system_error_code(static_cast<int>(-n)));
+        return true;
+    }
+    if (static_cast<std::size_t>(n) < to_.size() && !slot_.peer_closed) slot_.readable = false;
+    result_ = static_cast<std::size_t>(n);
+    return true;
+}
+
+bool write_operation::attempt() {
+    kernel& os = loop::current().os();
+    while (!from_.empty()) {
+        const ssize_t n = os.write(slot_.fd, from_.data(), static_cast<int>(from_.size()));
+        if (n == -EAGAIN) {
+            slot_.writable = false;
+            return false;
+        }
+        if (n < 0) {
+            error_ = system_error_code(static_cast<int>(-n));
+            return true;
+        }
+        auto left = static_cast<std::size_t>(n);
+        while (!from_.empty() && left >= from_.front().iov_len) {
+            left -= from_.front().iov_len;
+            from_ = from_.subspan(1);
+        }
+        if (!from_.empty()) {
+            from_.front().iov_base = static_cast<char*>(from_.front().iov_base) + left;
+            from_.front().iov_len -= left;
+            progressed();
+        }
+    }
+    return true;
+}
+
+} // namespace detail
+
+std::error_code socket::pending_error() const noexcept {
+    int e = 0;
+    socklen_t size = sizeof e;
+    const int r = loop::current().os().get_option(fd(), SOL_SOCKET, SO_ERROR, &e, &size);
+    return system_error_code(r < 0 ? -r : e);
+}
+
+std::error_code socket::end() noexcept { return system_error_code(-loop::current().os().shutdown(fd(), SHUT_WR)); }
+
+void socket::reset() noexcept {
+    if (!fd_) return;
+    const linger now{.l_onoff = 1, .l_linger = 0};
+    loop::current().os().set_option(fd(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    fd_.close();
+}
+
+task<result<socket>> connect(address to, duration limit) {
+    loop& l = loop::current();
+    const int fd = l.os().socket(to.family(), SOCK_STREAM);
+    if (fd < 0) co_return std::unexpected(system_error_code(-fd));
+    const int one = 1;
+    if (to.family() != AF_UNIX) l.os().set_option(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    const int r = l.os().connect(fd, to.data(), to.size());
+    if (r < 0 && r != -EINPROGRESS) {
+        l.os().close(fd);
+        co_return std::unexpected(system_error_code(-r));
+    }
+    const result<slot*> s = l.open(fd);
+    if (!s) co_return std::unexpected(s.error());
+    socket connected(**s);
+    if (r == 0) {
+        (*s)->writable = true;
+        co_return connected;
+    }
+    if (const auto ready = co_await connected.writable(limit); !ready) co_return std::unexpected(ready.error());
+    if (const std::error_code e = connected.pending_error()) co_return std::unexpected(e);
+    co_return connected;
+}
+
+result<std::pair<socket, socket>> socket_pair() {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
+        return std::unexpected(system_error_code(errno));
+    loop& l = loop::current();
+    const auto a = l.open(ends[0]);
+    if (!a) l.os().close(ends[1]);
+    if (!a) return std::unexpected(a.error());
+    socket first(**a);
+    const auto b = l.open(ends[1]);
+    if (!b) return std::unexpected(b.error());
+    (*a)->writable = (*b)->writable = true;
+    return std::pair(std::move(first), socket(**b));
+}
+
+} // namespace headgate

@@ -1,0 +1,199 @@
+#pragma once
+
+#include <headgate/core/chunk.hpp>
+#include <headgate/io/address.hpp>
+#include <headgate/io/loop.hpp>
+
+#include <coroutine>
+#include <span>
+#include <string_view>
+#include <utility>
+
+namespace headgate {
+
+// An open descriptor that the current loop watches. Move-only; closes it when destroyed. Must be destroyed before its loop.
+class descriptor {
+public:
+    descriptor() = default;
+    explicit descriptor(slot& s) noexcept : slot_(&s) {}
+    descriptor(descriptor&& o) noexcept : slot_(std::exchange(o.slot_, nullptr)) {}
+    descriptor& operator=(descriptor&& o) noexcept {
+        if (this != &o) {
+            close();
+            slot_ = std::exchange(o.slot_, nullptr);
+        }
+        return *this;
+    }
+    ~descriptor() { close(); }
+
+    void close() noexcept {
+        if (slot_) loop::current().close(*std::exchange(slot_, nullptr));
+    }
+    explicit operator bool() const noexcept { return slot_ != nullptr; }
+    int fd() const noexcept { return slot_->fd; }
+    slot& state() const noexcept { return *slot_; }
+
+private:
+    slot* slot_ = nullptr;
+};
+
+namespace detail {
+
+// One operation on a descriptor: tried at once, then whenever the descriptor is ready, until it is done or `limit` has passed without
+// any progress. `Operation` has attempt(), which returns whether it is done; `fail`, which sets its error; and names its wait.
+template <class Operation>
+class io_operation : protected io_wait, protected timer {
+public:
+    io_operation(slot& s, io_wait* slot::* kind, bool slot::* flag, duration limit) noexcept
+        : slot_(s), kind_(kind), flag_(flag), limit_(limit) {}
+    io_operation(const io_operation&) = delete;
+
+    bool await_ready() { return slot_.*flag_ && loop::current().spend() && self().attempt(); }
+
+    void await_suspend(std::coroutine_handle<> h) {
+        h_ = h;
+        run = [](ready& r) {
+            auto& op = static_cast<io_operation&>(static_cast<io_wait&>(r));
+            if (op.slot_.*op.flag_ && op.self().attempt()) op.resume();
+        };
+        fire = [](timer& t) {
+            auto& op = static_cast<io_operation&>(t);
+            op.self().fail(errc::timed_out);
+            op.resume();
+        };
+        enter(slot_.*kind_);
+        loop& l = loop::current();
+        if (slot_.*flag_) l.post(*this); // it is ready, but others have their turn first
+        progressed();
+    }
+
+protected:
+    void progressed() noexcept {
+        if (limit_ != forever && in) loop::current().arm(*this, limit_);
+    }
+
+    slot& slot_;
+
+private:
+    Operation& self() noexcept { return static_cast<Operation&>(*this); }
+    void resume() {
+        leave();
+        ready::unlink();
+        timer::disarm();
+        h_.resume();
+    }
+
+    io_wait* slot::* kind_;
+    bool slot::* flag_;
+    duration limit_;
+    std::coroutine_handle<> h_;
+};
+
+class read_operation : public io_operation<read_operation> {
+public:
+    read_operation(slot& s, std::span<char> to, duration limit) noexcept
+        : io_operation(s, &slot::reading, &slot::readable, limit), to_(to) {}
+    bool attempt();
+    void fail(std::error_code e) noexcept { result_ = std::unexpected(e); }
+    result<std::size_t> await_resume() const noexcept { return result_; }
+
+private:
+    std::span<char> to_;
+    result<std::size_t> result_{};
+};
+
+class write_operation : public io_operation<write_operation> {
+public:
+    write_operation(slot& s, std::span<iovec> from, duration limit) noexcept
+        : io_operation(s, &slot::writing, &slot::writable, limit), from_(from) {}
+    write_operation(slot& s, std::string_view from, duration limit) noexcept
+        : io_operation(s, &slot::writing, &slot::writable, limit),
+          one_{const_cast<char*>(from.data()), from.size()}, from_(&one_, 1) {}
+    bool attempt();
+    void fail(std::error_code e) noexcept { error_ = e; }
+    result<void> await_resume() const noexcept {
+        if (error_) return std::unexpected(error_);
+        return {};
+    }
+
+private:
+    iovec one_{};
+    std::span<iovec> from_;
+    std::error_code error_;
+};
+
+// Waits until a flag of the slot is set.
+class ready_operation : public io_operation<ready_operation> {
+public:
+    using io_operation::io_operation;
+    bool attempt() noexcept { return true; }
+    void fail(std::error_code e) noexcept { error_ = e; }
+    result<void> await_resume() const noexcept {
+        if (error_) return std::unexpected(error_);
+        return {};
+    }
+
+private:
+    std::error_code error_;
+};
+
+} // namespace detail
+
+// A connected stream socket, TCP or Unix. All waits are dropped with the frame that waits; at most one reader, one writer and one
+// watcher at a time. A `limit` is the longest time an operation may make no progress; it ends with errc::timed_out.
+class socket {
+public:
+    socket() = default;
+    explicit socket(slot& s) noexcept : fd_(s) {}
+
+    explicit operator bool() const noexcept { return static_cast<bool>(fd_); }
+    int fd() const noexcept { return fd_.fd(); }
+    slot& state() const noexcept { return fd_.state(); }
+
+    // `co_await s.read_some(buffer)`: at least one byte, or 0 at the peer's end (FIN).
+    auto read_some(std::span<char> to, duration limit = forever) noexcept {
+        return detail::read_operation(state(), to, limit);
+    }
+    // `co_await s.write_all(bytes)`: completes when the system has taken all. The bytes, and the array that names them (which is
+    // changed), must stay until then.
+    auto write_all(std::string_view from, duration limit = forever) noexcept {
+        return detail::write_operation(state(), from, limit);
+    }
+    auto write_all(std::span<iovec> from, duration limit = forever) noexcept {
+        return detail::write_operation(state(), from, limit);
+    }
+    // Waits until there is something to read (bytes, the peer's end, or an error), with no buffer.
+    auto readable(duration limit = forever) noexcept {
+        return detail::ready_operation(state(), &slot::reading, &slot::readable, limit);
+    }
+    auto writable(duration limit = forever) noexcept {
+        return detail::ready_operation(state(), &slot::writing, &slot::writable, limit);
+    }
+    // Waits until the peer has ended its direction (FIN) or is gone (RST), though nobody reads.
+    auto peer_closed() noexcept {
+        return detail::ready_operation(state(), &slot::hanging_up, &slot::peer_closed, forever);
+    }
+    // Waits until the connection is broken: reset, or ended in both directions.
+    auto broken() noexcept { return detail::ready_operation(state(), &slot::hanging_up, &slot::broken, forever); }
+
+    // Why the connection is broken: the socket's pending error, which this clears.
+    std::error_code pending_error() const noexcept;
+
+    // Ends our direction: the peer reads the end after all that was written.
+    std::error_code end() noexcept;
+    // Closes with a reset, so that the peer sees a failure and not an end.
+    void reset() noexcept;
+    // Closes; bytes written before are still delivered.
+    void close() noexcept { fd_.close(); }
+
+private:
+    descriptor fd_;
+};
+
+// Connects to `to` within `limit`. Any error is the system's, or errc::timed_out. TCP_NODELAY is set.
+task<result<socket>> connect(address to, duration limit = forever);
+
+// Two connected Unix sockets. Errors are the system's. (Real kernels only.)
+result<std::pair<socket, socket>> socket_pair();
+
+} // namespace headgate
