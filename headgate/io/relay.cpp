@@ -1,0 +1,144 @@
+#include <headgate/io/relay.hpp>
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fcntl.h>
+
+namespace headgate {
+
+namespace {
+
+constexpr std::size_t small_buffer = 16 * 1024;
+constexpr std::size_t small_splice = 8 * 1024;
+constexpr int turns_to_change = 2; // how many reads of one kind in a row make the relay change its way
+
+std::error_code idle_if_timed_out(std::error_code e) { return e == errc::timed_out ? make_error_code(errc::idle) : e; }
+
+class relay_state {
+public:
+    relay_state(socket& from, socket& to, const relay_limits& limits, joint& out)
+        : from_(from), to_(to), limits_(limits), out_(out), os_(loop::current().os()) {}
+
+    // Moves by copying until the end (true) or until the reads are large enough for splice (false).
+    task<bool> copy() {
+        int full = 0;
+        std::size_t size = std::min(small_buffer, limits_.buffer_bytes);
+        while (left() != 0) {
+            if (const auto ready = co_await from_.readable(limits_.source_idle); !ready)
+                co_await fail(idle_if_timed_out(ready.error()), side::source);
+            chunk buffer(size);
+            const std::size_t want = std::min<std::uint64_t>(size, left());
+            const auto n = co_await from_.read_some(buffer.bytes().first(want), limits_.source_idle);
+            if (!n) co_await fail(idle_if_timed_out(n.error()), side::source);
+            if (*n == 0) co_return true;
+            const bool was_full = *n == want && want == size;
+            full = was_full ? full + 1 : 0;
+            if (*n < size / 4) size = std::min(small_buffer, limits_.buffer_bytes);
+            out_.set_held(*n);
+            const auto written = co_await to_.write_all(buffer.text().substr(0, *n), limits_.sink_idle);
+            if (!written) co_await fail(idle_if_timed_out(written.error()), side::sink);
+            moved(*n);
+            if (full >= turns_to_change) {
+                if (limits_.pipes && left() > limits_.buffer_bytes) co_return false;
+                size = std::min(size * 4, limits_.buffer_bytes);
+                full = 0;
+            }
+        }
+        co_return true;
+    }
+
+    // Moves by splice until the end (true), or until reads are small or there is no pipe to be had (false).
+    task<bool> splice() {
+        int small = 0;
+        while (left() != 0) {
+            if (const auto ready = co_await from_.readable(limits_.source_idle); !ready)
+                co_await fail(idle_if_timed_out(ready.error()), side::source);
+            pipe_lease pipe = limits_.pipes->borrow();
+            if (!pipe) {
+                limits_.pipes = nullptr;
+                co_return false;
+            }
+            // The pipe is kept while there is more to move at once, and goes back before we wait for the source.
+            for (;;) {
+                const std::size_t want = std::min<std::uint64_t>(limits_.pipes->pipe_bytes(), left());
+                const ssize_t n = os_.splice(from_.fd(), pipe.write_end(), want, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+                if (n == -EAGAIN) {
+                    from_.state().readable = false;
+                    break;
+                }
+                if (n < 0) co_await fail(system_error_code(static_cast<int>(-n)), side::source);
+                if (n == 0) co_return true;
+                pipe.bytes = static_cast<std::size_t>(n);
+                small = pipe.bytes < small_splice ? small + 1 : 0;
+                co_await empty(pipe);
+                if (left() == 0 || !loop::current().spend()) break;
+            }
+            if (small > turns_to_change) co_return false;
+        }
+        co_return true;
+    }
+
+private:
+    std::uint64_t left() const noexcept { return limits_.bytes_max - moved_; }
+
+    void moved(std::size_t n) noexcept {
+        moved_ += n;
+        out_.bytes += n;
+        ++out_.items;
+        out_.set_held(0);
+    }
+
+    task<> empty(pipe_lease& pipe) {
+        const std::size_t all = pipe.bytes;
+        out_.set_held(all);
+        while (pipe.bytes != 0) {
+            const ssize_t n =
+                os_.splice(pipe.read_end(), to_.fd(), pipe.bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+            if (n > 0) {
+                pipe.bytes -= static_cast<std::size_t>(n);
+                continue;
+            }
+            if (n != -EAGAIN) co_await fail(system_error_code(n == 0 ? EPIPE : static_cast<int>(-n)), side::sink);
+            to_.state().writable = false;
+            if (const auto ready = co_await to_.writable(limits_.sink_idle); !ready)
+                co_await fail(idle_if_timed_out(ready.error()), side::sink);
+        }
+        moved(all);
+    }
+
+    socket& from_;
+    socket& to_;
+    relay_limits limits_;
+    joint& out_;
+    kernel& os_;
+    std::uint64_t moved_ = 0;
+
+    friend task<std::uint64_t> headgate::relay_bytes(socket&, socket&, relay_limits, joint&);
+};
+
+task<> watch_broken(socket& to, place& at) {
+    if (!co_await to.broken()) co_return;
+    const std::error_code why = to.pending_error();
+    at.of->fail({why ? why : make_error_code(errc::premature_close), side::sink, at.stage, {}});
+}
+
+} // namespace
+
+task<std::uint64_t> relay_bytes(socket& from, socket& to, relay_limits limits, joint& out) {
+    relay_state state(from, to, limits, out);
+    out.limit = limits.buffer_bytes;
+    while (!co_await state.copy() && !co_await state.splice()) {}
+    co_return state.moved_;
+}
+
+task<> relay(tunnel_source source, tunnel_sink sink, joint& out, detail::chain_limits& limits) {
+    out.of = (co_await here()).of;
+    strand watching;
+    watching.start(watch_broken(*sink.to, out), out);
+    limits.start();
+    co_await relay_bytes(*source.from, *sink.to, source.limits, out);
+    if (const std::error_code e = sink.to->end()) co_await fail(e, side::sink);
+}
+
+} // namespace headgate
