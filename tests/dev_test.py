@@ -20,7 +20,8 @@ TOOLS = ["awk", "bash", "cat", "chmod", "cksum", "clang-format-19", "cp", "dirna
 DPKG_QUERY = """
 for word; do [ ! -e "$STATE/installed/$word" ] || { case "$*" in *Package*) printf '%s ' "$word";; esac; echo installed; }; done"""
 
-# Installing asks the policy about three services, as a package's own script would, and may be told to fail or to kill its caller.
+# Installing asks the policy about three services, as a package's own script would, and may be told to fail or to kill
+# its caller.
 APT_GET = """
 echo "apt-get $*" >>"$STATE/log"
 case " $* " in *" --simulate "*) [ ! -e "$STATE/no-lists" ] || exit 100; exit 0 ;; *" update "*) rm -f "$STATE/no-lists"; exit 0 ;; esac

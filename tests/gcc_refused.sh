@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# CMake must refuse GCC before 13, and say why. usage: gcc_refused.sh CHECKOUT; exits with 77 (skipped) where there is no such GCC.
+# CMake must refuse GCC before 13, and say why. usage: gcc_refused.sh CHECKOUT; exits with 77 (skipped) where there is
+# no such GCC.
 set -euo pipefail
 
 skip() {
