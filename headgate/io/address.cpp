@@ -111,7 +111,7 @@ std::size_t peer_address::write_host(std::span<char, 48> out) const noexcept {
 
 std::string peer_address::text() const {
     char host[48];
-    const std::string h(host, write_host(host));
+    std::string h(host, write_host(host));
     if (port == 0) return h;
     return (IN6_IS_ADDR_V4MAPPED(&ip) ? h : "[" + h + "]") + ":" + std::to_string(port);
 }
