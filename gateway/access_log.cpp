@@ -1,0 +1,121 @@
+#include <gateway/access_log.hpp>
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <chrono>
+#include <utility>
+
+#include <poll.h>
+#include <time.h>
+#include <unistd.h>
+
+namespace headgate::gateway {
+
+access_log::access_log(int fd) : fd_(fd), thread_([this] { run(); }) {}
+
+access_log::~access_log() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+}
+
+void access_log::append(std::string_view lines) {
+    bool was_empty;
+    {
+        const std::lock_guard lock(mutex_);
+        if (pending_.size() + lines.size() > pending_max) {
+            ++dropped_;
+            ++dropped_unsaid_;
+            return;
+        }
+        was_empty = pending_.empty();
+        pending_ += lines;
+    }
+    if (was_empty) wake_.notify_one();
+}
+
+std::uint64_t access_log::dropped() const {
+    const std::lock_guard lock(mutex_);
+    return dropped_;
+}
+
+namespace {
+
+// Writes all, or as much as a descriptor takes before it has been stuck for a second while `give_up` is set.
+template <class GiveUp>
+void write_all(int fd, std::string_view text, GiveUp give_up) {
+    while (!text.empty()) {
+        pollfd p{.fd = fd, .events = POLLOUT, .revents = 0};
+        if (::poll(&p, 1, 1000) == 0) {
+            if (give_up()) return;
+            continue;
+        }
+        const ssize_t n = ::write(fd, text.data(), std::min<std::size_t>(text.size(), 4096));
+        if (n > 0)
+            text.remove_prefix(static_cast<std::size_t>(n));
+        else if (n < 0 && errno != EINTR && errno != EAGAIN)
+            return; // nobody reads any more
+    }
+}
+
+} // namespace
+
+void access_log::run() {
+    std::string writing;
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        wake_.wait(lock, [this] { return stopping_ || !pending_.empty(); });
+        if (pending_.empty()) return;
+        writing.clear();
+        writing.swap(pending_);
+        if (dropped_unsaid_ != 0)
+            writing += fmt::format("headgate: {} log lines dropped: the log was not read fast enough\n",
+                                   std::exchange(dropped_unsaid_, 0));
+        lock.unlock();
+        write_all(fd_, writing, [this] {
+            const std::lock_guard inner(mutex_);
+            return stopping_;
+        });
+        lock.lock();
+    }
+}
+
+namespace {
+
+// The wall clock as text, to the second; made anew once a second and thread.
+std::string_view clock_text(std::int64_t seconds) {
+    thread_local std::int64_t made_for = -1;
+    thread_local char text[24];
+    if (made_for != seconds) {
+        const time_t t = seconds;
+        tm parts{};
+        ::gmtime_r(&t, &parts);
+        ::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+        made_for = seconds;
+    }
+    return {text, 19};
+}
+
+std::string_view or_dash(std::string_view text) { return text.empty() ? std::string_view("-") : text; }
+
+} // namespace
+
+void format_record(std::string& out, const access_record& r) {
+    const auto now = std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
+    const std::int64_t ms = now.time_since_epoch().count();
+    auto to = std::back_inserter(out);
+    fmt::format_to(to, "{}.{:03}Z ", clock_text(ms / 1000), ms % 1000);
+    if (r.status != 0)
+        fmt::format_to(to, "{}", r.status);
+    else
+        out += '-';
+    fmt::format_to(to, " {} {} client={} upstream={} up={} down={} ms={}.{:03} end={} id={}\n", or_dash(r.method),
+                   or_dash(r.target), or_dash(r.client), or_dash(r.upstream), r.up, r.down, r.microseconds / 1000,
+                   r.microseconds % 1000, r.end, or_dash(r.id));
+}
+
+} // namespace headgate::gateway

@@ -1,0 +1,119 @@
+#include <gateway/forward.hpp>
+
+#include <headgate/http/writer.hpp>
+
+#include <algorithm>
+#include <string>
+
+namespace headgate::gateway {
+
+using http::field;
+
+namespace {
+
+constexpr std::string_view via = "1.1 headgate";
+constexpr std::size_t added_bytes_max = 1024; // what we add at the most, beside copies of what came
+
+template <class Write>
+chunk write_head(std::size_t expected, Write write) {
+    chunk out(expected);
+    http::head_writer w(out.bytes());
+    write(w);
+    const std::size_t size = w.end();
+    out.truncate(size);
+    return out;
+}
+
+// What earlier hops said of the client, and then the client that we see, as one list.
+void add_forwarded_for(http::head_writer& w, const http::message_head& in, std::string_view client) {
+    if (!in.headers.contains(field::x_forwarded_for)) return w.add(field::x_forwarded_for, client);
+    std::string list;
+    for (const http::header& h : in.headers)
+        if (h.id == field::x_forwarded_for && !h.value.empty()) (list += h.value) += ", ";
+    w.add(field::x_forwarded_for, list += client);
+}
+
+void add_framing(http::head_writer& w, const http::message_head& in, bool request) {
+    if (in.framing.how != http::body_framing::kind::none) {
+        w.add(in.framing);
+    } else if (!request) {
+        // A response without a body may still say how long it would be: to HEAD, and 304 (RFC 9110, section 8.6).
+        if (const http::header* h = in.find(field::content_length)) w.add(*h);
+    }
+}
+
+// Fields that are written anew from what was understood.
+bool rewritten(field f) { return f == field::content_length || f == field::transfer_encoding; }
+
+} // namespace
+
+chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
+    return write_head(in.head_bytes + added_bytes_max, [&](http::head_writer& w) {
+        w.request_line(in.method_text, in.path, in.query);
+        w.add(field::host, in.authority.text);
+        bool trailers = false;
+        for (std::size_t i = 0; i < in.headers.size(); ++i) {
+            const http::header& h = in.headers[i];
+            if (h.id == field::te) trailers |= h.value.find("trailers") != std::string_view::npos;
+            switch (h.id) {
+            case field::host:
+            case field::x_forwarded_for:
+            case field::x_forwarded_host:
+            case field::x_forwarded_proto:
+            case field::x_request_id: continue;
+            default:
+                if (!rewritten(h.id) && !in.hop_by_hop(i)) w.add(h);
+            }
+        }
+        add_framing(w, in, true);
+        if (trailers) {
+            w.add(field::te, "trailers");
+            w.add(field::connection, "TE");
+        }
+        w.add(field::via, via);
+        add_forwarded_for(w, in, f.client);
+        w.add(field::x_forwarded_host, in.authority.text);
+        w.add(field::x_forwarded_proto, f.scheme);
+        w.add(field::x_request_id, f.request_id);
+    });
+}
+
+chunk make_client_head(const http::response_head& in, const answering& a) {
+    return write_head(in.head_bytes + added_bytes_max, [&](http::head_writer& w) {
+        w.status_line(in.status, in.reason);
+        for (std::size_t i = 0; i < in.headers.size(); ++i) {
+            const http::header& h = in.headers[i];
+            if (!rewritten(h.id) && h.id != field::x_request_id && !in.hop_by_hop(i)) w.add(h);
+        }
+        if (a.body.how == http::body_framing::kind::none)
+            add_framing(w, in, false);
+        else
+            w.add(a.body);
+        w.add(field::via, via);
+        w.add(field::x_request_id, a.request_id);
+        if (!a.persistent)
+            w.add(field::connection, "close");
+        else if (a.client_minor == 0)
+            w.add(field::connection, "keep-alive");
+    });
+}
+
+chunk make_interim_head(const http::response_head& in) {
+    return write_head(in.head_bytes + added_bytes_max, [&](http::head_writer& w) {
+        w.status_line(in.status, in.reason);
+        for (std::size_t i = 0; i < in.headers.size(); ++i)
+            if (!rewritten(in.headers[i].id) && !in.hop_by_hop(i)) w.add(in.headers[i]);
+    });
+}
+
+std::string_view usable_request_id(const http::request_head& in) noexcept {
+    const std::string_view id = in.value(field::x_request_id);
+    if (id.empty() || id.size() > 128) return {};
+    const bool fit = std::ranges::all_of(id, [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+               std::string_view("-_.:+/=~").find(c) != std::string_view::npos;
+    });
+    return fit ? id : std::string_view();
+}
+
+} // namespace headgate::gateway

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <headgate/core/timer.hpp>
+#include <headgate/http/head_reader.hpp>
+#include <headgate/io/address.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+
+namespace headgate::gateway {
+
+using namespace std::chrono_literals;
+
+// Where requests or connections are sent: a host, by name or address, and a port.
+struct endpoint {
+    std::string host;
+    std::uint16_t port = 0;
+    std::string text() const;
+};
+
+// What both services have in common.
+struct server_options {
+    address listen;
+    unsigned workers = 1;
+    duration drain_timeout = 10s;
+    bool access_log = true;
+    std::size_t connections_max = 10'000;   // client connections per worker; more are refused with 503
+    std::size_t stream_buffer = 64 * 1024;  // the most bytes a stream holds per direction while copying
+    std::size_t splice_pipes_max = 256;     // per worker; streams beyond copy
+    duration connect_timeout = 5s;
+};
+
+// What one route may take at the most. A time without a word on "idle" is absolute; an idle time counts from the last byte that moved, and only while
+// it is the peer that is waited for.
+struct proxy_options {
+    endpoint to;
+    http::head_limits heads;
+    duration header_timeout = 15s;              // from the first byte of a client's head to its last
+    duration keep_alive_timeout = 75s;          // idle, between a client's requests
+    duration client_idle_timeout = 60s;         // idle, in a body to or from a client
+    duration first_byte_timeout = 60s;          // from the request's head sent to the response's head received
+    duration upstream_idle_timeout = 60s;       // idle, in a body to or from the upstream
+    duration upstream_keep_alive_timeout = 60s; // idle, in the pool
+    std::size_t upstream_idle_max = 64;         // connections kept in the pool of a worker
+    std::size_t interim_responses_max = 16;     // 1xx before one final response
+};
+
+struct tunnel_options {
+    endpoint to;
+    duration idle_timeout = 1h;         // nothing moved either way
+    duration half_close_timeout = 60s;  // nothing moved, after one side has ended
+};
+
+} // namespace headgate::gateway

@@ -1,0 +1,44 @@
+#include <gateway/problem.hpp>
+
+#include <headgate/http/message.hpp>
+
+#include <fmt/format.h>
+
+namespace headgate::gateway {
+
+namespace {
+
+// As the inside of a JSON string (RFC 8259, section 7). Bytes beyond ASCII may come from a peer and are not known to be UTF-8.
+std::string json_text(std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+        const auto u = static_cast<unsigned char>(c);
+        if (c == '"' || c == '\\')
+            (out += '\\') += c;
+        else if (u < 0x20 || u >= 0x7f)
+            out += fmt::format("\\u{:04x}", u);
+        else
+            out += c;
+    }
+    return out;
+}
+
+} // namespace
+
+chunk make_response(const problem& p) {
+    const std::string_view title = http::status_reason(p.status);
+    std::string body = fmt::format(R"({{"type":"about:blank","title":"{}","status":{},"detail":"{}")", title, p.status,
+                                   json_text(p.detail));
+    if (!p.request_id.empty()) body += fmt::format(R"(,"instance":"{}")", json_text(p.request_id));
+    body += "}\n";
+    std::string text = fmt::format("HTTP/1.1 {} {}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\n",
+                                   p.status, title, body.size());
+    if (!p.request_id.empty()) text += fmt::format("X-Request-Id: {}\r\n", p.request_id);
+    if (p.retry_after != 0) text += fmt::format("Retry-After: {}\r\n", p.retry_after);
+    if (!p.keep_alive) text += "Connection: close\r\n";
+    text += "Via: 1.1 headgate\r\n\r\n";
+    if (!p.head_only) text += body;
+    return chunk(text);
+}
+
+} // namespace headgate::gateway

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <gateway/options.hpp>
+
+#include <headgate/core/task.hpp>
+#include <headgate/http/inbound.hpp>
+#include <headgate/io/socket.hpp>
+
+#include <memory>
+#include <vector>
+
+namespace headgate::gateway {
+
+class upstream;
+struct pool_link : list_node {};
+
+// One connection to the upstream, with what it has sent and nobody has used yet. In the pool it waits, in the loop, for the first sign of
+// life from the other side, which ends it: an idle connection has nothing to say.
+class upstream_connection : pool_link, io_wait, timer {
+public:
+    explicit upstream_connection(socket s) noexcept : connection(std::move(s)) {}
+
+    socket connection;
+    http::inbound in;
+
+private:
+    friend upstream;
+    upstream* home_ = nullptr;
+};
+
+// A connection on loan for one exchange. It goes back to the pool only with give_back(); destroyed before, it is reset, so that the
+// upstream sees that the exchange was cut.
+class upstream_lease {
+public:
+    upstream_lease() = default;
+    upstream_lease(upstream& home, std::unique_ptr<upstream_connection> c, bool reused) noexcept;
+    upstream_lease(upstream_lease&& o) noexcept
+        : home_(std::exchange(o.home_, nullptr)), c_(std::move(o.c_)), reused_(o.reused_) {}
+    upstream_lease& operator=(upstream_lease&& o) noexcept {
+        if (this != &o) {
+            drop();
+            home_ = std::exchange(o.home_, nullptr);
+            c_ = std::move(o.c_);
+            reused_ = o.reused_;
+        }
+        return *this;
+    }
+    ~upstream_lease() { drop(); }
+
+    explicit operator bool() const noexcept { return c_ != nullptr; }
+    socket& connection() const noexcept { return c_->connection; }
+    http::inbound& in() const noexcept { return c_->in; }
+    // Whether it has carried an exchange before: then it may turn out to be dead.
+    bool reused() const noexcept { return reused_; }
+
+    // Resets the connection, unless it went elsewhere.
+    void drop() noexcept;
+    // Closes it in an orderly way: the exchange is complete, but the connection is not fit for another.
+    void close() noexcept;
+    // The exchange is complete both ways and the upstream keeps the connection open. It is pooled, unless there is anything on it
+    // that does not belong to the exchange.
+    void give_back() noexcept;
+
+private:
+    upstream* home_ = nullptr;
+    std::unique_ptr<upstream_connection> c_;
+    bool reused_ = false;
+};
+
+// The upstream of one worker: where it is, and the connections to it.
+class upstream {
+public:
+    struct limits {
+        duration connect_timeout;
+        duration keep_alive_timeout;
+        std::size_t idle_max;
+    };
+
+    upstream(endpoint to, limits l) : to_(std::move(to)), name_(to_.text()), limits_(l) {}
+    upstream(const upstream&) = delete;
+    upstream& operator=(const upstream&) = delete;
+    ~upstream() { close_idle(); }
+
+    // A pooled connection, the one used last; none if the pool is empty.
+    upstream_lease reuse() noexcept;
+    // A new connection. The error is that of the last address tried.
+    task<result<upstream_lease>> connect();
+
+    void close_idle() noexcept;
+    std::string_view name() const noexcept { return name_; }
+    std::size_t idle() const noexcept { return idle_count_; }
+    std::size_t busy() const noexcept { return busy_; }
+
+private:
+    friend upstream_lease;
+    static upstream_connection& member(list_node* n) noexcept;
+    void park(std::unique_ptr<upstream_connection> c) noexcept;
+    std::unique_ptr<upstream_connection> unpark(upstream_connection& c) noexcept;
+    task<result<std::vector<address>>> addresses();
+
+    endpoint to_;
+    std::string name_;
+    limits limits_;
+    list_node idle_; // used last first; owns its members
+    std::size_t idle_count_ = 0;
+    std::size_t busy_ = 0;
+};
+
+} // namespace headgate::gateway

@@ -1,0 +1,149 @@
+#include <gateway/worker.hpp>
+
+#include <headgate/core/chunk.hpp>
+
+#include <array>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace headgate::gateway {
+
+namespace {
+
+bool out_of_descriptors(std::error_code e) {
+    return e == std::errc::too_many_files_open || e == std::errc::too_many_files_open_in_system ||
+           e == std::errc::not_enough_memory || e == std::errc::no_buffer_space;
+}
+
+// How long no connection is accepted when there is not even a descriptor to refuse one with.
+constexpr duration shed_pause = std::chrono::milliseconds(100);
+
+class pause : ready, timer {
+public:
+    explicit pause(duration d) noexcept : for_(d) {}
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> h) noexcept {
+        h_ = h;
+        fire = [](timer& t) { static_cast<pause&>(t).h_.resume(); };
+        executor::current().arm(*this, for_);
+    }
+    void await_resume() const noexcept {}
+
+private:
+    duration for_;
+    std::coroutine_handle<> h_;
+};
+
+} // namespace
+
+idle_connection::idle_connection(worker& w, socket& client) noexcept : client_(client) { w.idle_.push_front(*this); }
+
+live_counts& live_counts::operator+=(const live_counts& o) noexcept {
+    connections += o.connections;
+    requests += o.requests;
+    upstream_busy += o.upstream_busy;
+    upstream_idle += o.upstream_idle;
+    frames += o.frames;
+    descriptors += o.descriptors;
+    waits += o.waits;
+    timers += o.timers;
+    buffer_bytes += o.buffer_bytes;
+    pipes += o.pipes;
+    return *this;
+}
+
+worker::worker(loop& l, const server_options& o, access_log* log)
+    : loop_(l), options_(o), log_(log), pipes_(l.os(), {.pipes_max = o.splice_pipes_max}),
+      reserve_fd_(::open("/dev/null", O_RDONLY | O_CLOEXEC)) {
+    flush_.self = this;
+    flush_.run = [](ready& r) { static_cast<log_flush&>(r).self->flush(); };
+}
+
+worker::~worker() {
+    accepting_.clear();
+    connections_.clear();
+    flush();
+    if (reserve_fd_ >= 0) ::close(reserve_fd_);
+}
+
+void worker::start(listener l, service& s) {
+    service_ = &s;
+    accepting_.spawn(accept_connections(std::move(l), s));
+}
+
+task<> worker::accept_connections(listener l, service& s) {
+    for (;;) {
+        auto a = co_await l.accept();
+        if (!a) {
+            if (!out_of_descriptors(a.error())) co_await fail(a.error());
+            co_await shed(l, s);
+        } else if (connections_.size() >= options_.connections_max) {
+            refuse(std::move(a->connection), s);
+        } else {
+            connections_.spawn(s.serve(std::move(a->connection), a->peer));
+        }
+    }
+}
+
+// There is no descriptor for the connection that waits: the one in reserve is given up to take it, refuse it and close it.
+task<> worker::shed(listener& l, service& s) {
+    if (reserve_fd_ >= 0) {
+        ::close(std::exchange(reserve_fd_, -1));
+        auto a = co_await l.accept();
+        if (a) refuse(std::move(a->connection), s);
+    }
+    reserve_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (reserve_fd_ < 0) co_await pause(shed_pause);
+}
+
+// Says why, if it can be said at once. What the client has sent already is read, so that closing does not become a reset that takes the
+// answer with it.
+void worker::refuse(socket client, service& s) {
+    const std::string_view text = s.refusal();
+    const iovec answer{const_cast<char*>(text.data()), text.size()};
+    kernel& os = loop_.os();
+    if (!text.empty()) os.write(client.fd(), &answer, 1);
+    client.end();
+    std::array<char, 16 * 1024> unread;
+    os.read(client.fd(), unread.data(), unread.size());
+}
+
+void worker::drain() {
+    if (draining_) return;
+    draining_ = true;
+    accepting_.clear();
+    if (service_) service_->drain();
+    // Each of them wakes up to the end of its input and leaves in its own way.
+    for (list_node* i = idle_.next; i != &idle_; i = i->next)
+        loop_.os().shutdown(static_cast<idle_connection*>(i)->client_.fd(), SHUT_RD);
+}
+
+void worker::abort() { abort_.abort(); }
+
+live_counts worker::live() const noexcept {
+    return {.connections = connections_.size(),
+            .requests = requests,
+            .upstream_busy = service_ ? service_->upstream_busy() : 0,
+            .upstream_idle = service_ ? service_->upstream_idle() : 0,
+            .frames = live_frames(),
+            .descriptors = loop_.descriptors(),
+            .waits = loop_.waits(),
+            .timers = loop_.timers_armed(),
+            .buffer_bytes = live_chunk_bytes(),
+            .pipes = pipes_.on_loan()};
+}
+
+void worker::log(const access_record& r) {
+    if (!log_) return;
+    format_record(lines_, r);
+    loop_.post(flush_);
+}
+
+void worker::flush() {
+    if (lines_.empty()) return;
+    log_->append(lines_);
+    lines_.clear();
+}
+
+} // namespace headgate::gateway

@@ -1,0 +1,116 @@
+#pragma once
+
+#include <gateway/access_log.hpp>
+#include <gateway/options.hpp>
+
+#include <headgate/core/abort.hpp>
+#include <headgate/core/nursery.hpp>
+#include <headgate/io/listener.hpp>
+#include <headgate/io/pipe_pool.hpp>
+
+#include <cstdint>
+#include <string>
+
+namespace headgate::gateway {
+
+class worker;
+
+// What a worker serves its connections with: the proxy, or the tunnel.
+class service {
+public:
+    virtual ~service() = default;
+    // Serves one client's connection to its end.
+    virtual task<> serve(socket client, peer_address peer) = 0;
+    // The answer to a client that cannot be served because a limit is met; empty for none.
+    virtual std::string_view refusal() const noexcept = 0;
+    // The worker drains: nothing new will come.
+    virtual void drain() noexcept = 0;
+
+    virtual std::size_t upstream_idle() const noexcept { return 0; }
+    virtual std::size_t upstream_busy() const noexcept = 0;
+};
+
+// A client's connection that waits for its next request, and may be closed while it does. Lives in the waiting frame.
+class idle_connection : list_node {
+public:
+    idle_connection(worker& w, socket& client) noexcept;
+
+private:
+    friend worker;
+    socket& client_;
+};
+
+// What is alive in a worker at one moment: after a storm all of it is back at its resting level.
+struct live_counts {
+    std::size_t connections = 0;
+    std::size_t requests = 0;
+    std::size_t upstream_busy = 0;
+    std::size_t upstream_idle = 0;
+    std::size_t frames = 0;
+    std::size_t descriptors = 0;
+    std::size_t waits = 0;
+    std::size_t timers = 0;
+    std::size_t buffer_bytes = 0;
+    std::size_t pipes = 0;
+
+    live_counts& operator+=(const live_counts& o) noexcept;
+};
+
+// One thread's share of the server: its listener, its connections, its limits. Lives on its loop's thread.
+class worker {
+public:
+    worker(loop& l, const server_options& o, access_log* log);
+
+    // Serves connections that come in on `l`, until it drains.
+    void start(listener l, service& s);
+    // Stops accepting, closes idle connections, and lets requests end.
+    void drain();
+    // Ends what is left: the requests that still run see their abort signal.
+    void abort();
+    // Waits until no connection is left.
+    nursery::drained_awaiter drained() noexcept { return connections_.drained(); }
+
+    const server_options& options() const noexcept { return options_; }
+    pipe_pool& pipes() noexcept { return pipes_; }
+    bool draining() const noexcept { return draining_; }
+    abort_signal aborted() const noexcept { return abort_.signal(); }
+    live_counts live() const noexcept;
+
+    // Takes one line of the access log; lines go to the log together, once per turn of the loop.
+    void log(const access_record& r);
+
+    // How many requests or tunnels are in progress; kept by the services.
+    std::size_t requests = 0;
+
+private:
+    friend idle_connection;
+    task<> accept_connections(listener l, service& s);
+    task<> shed(listener& l, service& s);
+    void refuse(socket client, service& s);
+    void flush();
+
+    struct log_flush : ready {
+        worker* self = nullptr;
+    };
+
+    loop& loop_;
+    server_options options_;
+    access_log* log_;
+    std::string lines_;
+    log_flush flush_;
+    bool draining_ = false;
+    abort_source abort_;
+    pipe_pool pipes_;
+    int reserve_fd_ = -1; // given up for a moment to refuse a client when there are no more descriptors
+    list_node idle_;
+    service* service_ = nullptr;
+    nursery connections_;
+    nursery accepting_;
+
+public:
+    ~worker();
+    worker(const worker&) = delete;
+    worker& operator=(const worker&) = delete;
+};
+
+} // namespace headgate::gateway

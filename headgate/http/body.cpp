@@ -1,0 +1,197 @@
+#include <headgate/http/body.hpp>
+
+#include <array>
+
+namespace headgate::http {
+
+namespace {
+
+constexpr std::size_t first_buffer = 16 * 1024;
+
+std::error_code idle_if_timed_out(std::error_code e) { return e == errc::timed_out ? make_error_code(errc::idle) : e; }
+
+bool plain(const body_framing& f) { return f.how != body_framing::kind::chunked; }
+
+// Takes the framing off, piece by piece. Knows what of the body is still to come; does no I/O.
+class unframer {
+public:
+    explicit unframer(const body_source& s) : framing_(s.framing), decoder_(s.decoder) {
+        if (framing_.how == body_framing::kind::length) left_ = framing_.length;
+        if (framing_.how == body_framing::kind::none) left_ = 0;
+    }
+
+    bool ended() const noexcept { return ended_ || left_ == 0; }
+    bool malformed() const noexcept { return malformed_; }
+    // Payload and framing bytes that are known to be coming; the most that may be read without reading past the message.
+    std::uint64_t left() const noexcept { return left_; }
+
+    // Takes the next piece of payload out of `in`, and says how much of `in` that used; both may be nothing.
+    std::pair<std::string_view, std::size_t> next(std::string_view in) {
+        if (framing_.how == body_framing::kind::chunked) {
+            const decode_result r = decoder_->decode(in);
+            ended_ = r.state == decode_state::end;
+            malformed_ = r.state == decode_state::error;
+            return {r.payload, r.consumed};
+        }
+        const std::size_t n = static_cast<std::size_t>(std::min<std::uint64_t>(in.size(), left_));
+        skip(n);
+        return {in.substr(0, n), n};
+    }
+    void skip(std::uint64_t n) noexcept {
+        if (framing_.how == body_framing::kind::length) left_ -= n;
+    }
+    // The connection has ended: whether the body may end so.
+    bool end_of_connection() noexcept {
+        ended_ = framing_.how == body_framing::kind::until_close;
+        return ended_;
+    }
+
+private:
+    body_framing framing_;
+    chunked_decoder* decoder_;
+    std::uint64_t left_ = std::numeric_limits<std::uint64_t>::max();
+    bool ended_ = false;
+    bool malformed_ = false;
+};
+
+// Reads more, into a buffer borrowed when there is something to read. Gives 0 at the end of the connection.
+task<std::size_t> read_more(body_source& s, std::size_t buffer_bytes) {
+    if (const auto ready = co_await s.from->readable(s.limits.source_idle); !ready)
+        co_await fail(idle_if_timed_out(ready.error()), side::source);
+    const auto n = co_await s.from->read_some(s.in->room(buffer_bytes), s.limits.source_idle);
+    if (!n) {
+        if (s.in->empty()) s.in->release();
+        co_await fail(idle_if_timed_out(n.error()), side::source);
+    }
+    s.in->received(*n);
+    if (*n == 0 && s.in->empty()) s.in->release();
+    co_return *n;
+}
+
+stream<chunk> body_stream(body_source s) {
+    unframer body(s);
+    while (!body.ended()) {
+        if (s.in->empty() && co_await read_more(s, s.limits.buffer_bytes) == 0) {
+            if (!body.end_of_connection()) co_await fail(errc::premature_close);
+            co_return;
+        }
+        const auto [payload, used] = body.next(s.in->bytes());
+        if (body.malformed()) co_await fail(errc::protocol, s.decoder->error().reason);
+        chunk piece = payload.empty() ? chunk() : s.in->share(payload);
+        s.in->consume(used);
+        if (s.payload_bytes) *s.payload_bytes += piece.size();
+        if (!piece.empty()) co_yield std::move(piece);
+    }
+}
+
+} // namespace
+
+stream<chunk> body_source::into_stream() && { return body_stream(*this); }
+
+task<> body_sink::write(chunk payload) {
+    const std::string_view piece = payload.text();
+    co_await write(std::span(&piece, 1), false, {});
+}
+
+task<> body_sink::finish(std::string_view trailers) {
+    if (!complete()) co_await fail(errc::protocol, "the body is shorter than its Content-Length");
+    if (framing_.how == body_framing::kind::chunked || !head_.empty()) co_await write({}, true, trailers);
+}
+
+task<> body_sink::write(std::span<const std::string_view> pieces, bool last, std::string_view trailers) {
+    std::array<iovec, pieces_max + 4> parts;
+    std::size_t n = 0;
+    auto add = [&](std::string_view text) {
+        if (!text.empty()) parts[n++] = {const_cast<char*>(text.data()), text.size()};
+    };
+    add(head_.text());
+    std::size_t payload = 0;
+    for (const std::string_view p : pieces) payload += p.size();
+    const bool chunked = framing_.how == body_framing::kind::chunked;
+    std::array<char, chunk_header_max> header;
+    if (chunked && payload != 0) add({header.data(), write_chunk_header(header, payload)});
+    for (const std::string_view p : pieces) add(p);
+    if (chunked && payload != 0) add(chunk_end);
+    if (chunked && last) {
+        add("0\r\n");
+        add(trailers);
+        add("\r\n");
+    }
+    written_ += payload;
+    if (n == 0) co_return;
+    const auto written = co_await to_->write_all(std::span(parts.data(), n), idle_);
+    if (!written) co_await fail(idle_if_timed_out(written.error()), side::sink);
+    head_ = chunk();
+}
+
+namespace {
+
+// Gathers what is there of the body and sends it on at once.
+task<> relay_available(body_source& s, body_sink& sink, unframer& body, joint& out) {
+    std::array<std::string_view, body_sink::pieces_max> pieces;
+    std::size_t count = 0;
+    std::size_t used = 0;
+    std::size_t payload = 0;
+    const chunk keep = s.in->hold();
+    const std::string_view all = s.in->bytes();
+    while (count < pieces.size() && used < all.size() && !body.ended()) {
+        const auto [piece, n] = body.next(all.substr(used));
+        if (body.malformed()) co_await fail(errc::protocol, side::source, s.decoder->error().reason);
+        used += n;
+        payload += piece.size();
+        if (!piece.empty()) pieces[count++] = piece;
+        if (n == 0) break;
+    }
+    s.in->consume(used);
+    out.set_held(payload);
+    const bool chunked = s.framing.how == body_framing::kind::chunked;
+    const bool last = body.ended();
+    if (payload != 0 || last || !sink.head_sent())
+        co_await sink.write({pieces.data(), count}, last, last && chunked ? s.decoder->trailers() : std::string_view());
+    out.set_held(0);
+    out.items += 1;
+    out.bytes += payload;
+    if (s.payload_bytes) *s.payload_bytes += payload;
+}
+
+} // namespace
+
+task<> relay(body_source source, body_sink sink, joint& out, headgate::detail::chain_limits& limits) {
+    out.of = (co_await here()).of;
+    out.limit = source.limits.buffer_bytes;
+    limits.start();
+    unframer body(source);
+    std::size_t size = std::min(first_buffer, source.limits.buffer_bytes);
+    int full = 0;
+    bool more = !source.in->empty() || !sink.head_sent() || body.ended();
+    for (;;) {
+        if (more) co_await relay_available(source, sink, body, out);
+        if (body.ended()) break;
+        const bool bulk = full >= 2 && source.in->empty() && body.left() > source.limits.buffer_bytes;
+        if (bulk && plain(source.framing) && plain(sink.framing())) {
+            relay_limits rest = source.limits;
+            rest.bytes_max = body.left();
+            const std::uint64_t before = out.bytes;
+            const std::uint64_t n = co_await relay_bytes(*source.from, sink.to(), rest, out);
+            body.skip(n);
+            sink.count(n);
+            if (source.payload_bytes) *source.payload_bytes += out.bytes - before;
+            if (body.ended()) break;
+            if (!body.end_of_connection()) co_await fail(errc::premature_close, side::source);
+            break;
+        }
+        if (!source.in->empty()) continue; // more pieces than one write takes
+        const std::size_t n = co_await read_more(source, size);
+        if (n == 0) {
+            if (!body.end_of_connection()) co_await fail(errc::premature_close, side::source);
+            break;
+        }
+        full = n == size ? full + 1 : 0;
+        if (full >= 2) size = std::min(size * 4, source.limits.buffer_bytes);
+        if (n < size / 4) size = std::min(first_buffer, source.limits.buffer_bytes);
+        more = true;
+    }
+    if (!sink.complete()) co_await fail(errc::protocol, side::sink, "the body is shorter than its Content-Length");
+}
+
+} // namespace headgate::http

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <headgate/core/chunk.hpp>
+#include <headgate/flow/pipeline.hpp>
+#include <headgate/http/chunked.hpp>
+#include <headgate/http/inbound.hpp>
+#include <headgate/http/message.hpp>
+#include <headgate/io/relay.hpp>
+
+// Message bodies as the two ends of a pipeline (RFC 9112, section 6): a source that takes the framing off and a sink that puts it on.
+namespace headgate::http {
+
+// The body of one message that comes in on a connection, which outlives it. Ends where the framing says; an end of the connection before
+// that fails the flow with errc::premature_close, malformed chunks with errc::protocol, and silence with errc::idle.
+struct body_source {
+    socket* from;
+    inbound* in;
+    body_framing framing;
+    chunked_decoder* decoder = nullptr; // for chunked framing; holds the trailers afterwards
+    relay_limits limits;
+    std::uint64_t* payload_bytes = nullptr; // counts what has passed, framing not included
+
+    stream<chunk> into_stream() &&;
+    const char* name() const noexcept { return "body"; }
+};
+
+// The body of one message that goes out on a connection, which outlives it. `head` is sent in front of it, together with the first
+// bytes. Without finish() the message is incomplete, and so must the connection be ended by its owner: with a reset.
+class body_sink {
+public:
+    body_sink(socket& to, body_framing framing, chunk head, duration idle) noexcept
+        : to_(&to), framing_(framing), head_(std::move(head)), idle_(idle) {}
+
+    task<> write(chunk payload);
+    // Fails with errc::protocol if less than the promised length was written.
+    task<> finish() { return finish({}); }
+    // The same, with trailers after a chunked body: whole field lines.
+    task<> finish(std::string_view trailers);
+    const char* name() const noexcept { return "body"; }
+
+    // Writes `pieces` as one chunk, or plainly; with `last`, the end of the body too: one system call.
+    task<> write(std::span<const std::string_view> pieces, bool last, std::string_view trailers);
+    socket& to() const noexcept { return *to_; }
+    const body_framing& framing() const noexcept { return framing_; }
+    bool head_sent() const noexcept { return head_.empty(); }
+    // Bytes moved past the sink, by the kernel.
+    void count(std::uint64_t payload) noexcept { written_ += payload; }
+    bool complete() const noexcept { return framing_.how != body_framing::kind::length || written_ == framing_.length; }
+
+    // Payload pieces that one write takes.
+    static constexpr std::size_t pieces_max = 32;
+
+private:
+    socket* to_;
+    body_framing framing_;
+    chunk head_;
+    duration idle_;
+    std::uint64_t written_ = 0;
+};
+
+// What pipeline(body_source, body_sink) runs: all that has come in at one time goes out with one system call, whatever chunks it came
+// in; and where neither side is chunked, large bodies are moved by the kernel.
+task<> relay(body_source source, body_sink sink, joint& out, headgate::detail::chain_limits& limits);
+
+} // namespace headgate::http
