@@ -24,6 +24,10 @@ if(HEADGATE_SANITIZE)
   add_link_options(-fsanitize=${HEADGATE_SANITIZE})
 endif()
 
+if(HEADGATE_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link) # the library, too, must tell the fuzzer which paths an input takes
+endif()
+
 find_program(HEADGATE_LLD NAMES ld.lld-19)
 if(HEADGATE_LLD AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   add_link_options(-fuse-ld=lld)

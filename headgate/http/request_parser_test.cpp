@@ -142,7 +142,7 @@ TEST(RequestParser, RequestLineIsStrict) {
              {400, "3.2", "GET /a\\b HTTP/1.1\r\nHost: a\r\n\r\n"},
              {400, "3.2", "GET /caf\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n"},
              {400, "3.2", "GET /?caf\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n"},
-             {400, "3.2", std::string("GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n", 29)},
+             {400, "3.2", std::string("GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n", 28)},
              {400, "3.2", "GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n"},
              {400, "3.2", "GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n"},
              {400, "3.2", "GET a HTTP/1.1\r\nHost: a\r\n\r\n"},
