@@ -1,0 +1,297 @@
+#include <gateway/exchange.hpp>
+
+#include <gateway/forward.hpp>
+
+#include <headgate/flow/pipeline.hpp>
+#include <headgate/http/body.hpp>
+#include <headgate/io/peer_watch.hpp>
+
+#include <algorithm>
+#include <array>
+
+namespace headgate::gateway {
+
+using http::body_framing;
+using http::parse_state;
+
+namespace {
+
+constexpr side client_side = side::sink;
+constexpr side upstream_side = side::source;
+
+// Most response heads, with the beginning of the body, fit into this.
+constexpr std::size_t response_buffer = 16 * 1024;
+
+// Fails the flow of its place when the worker's drain deadline has passed.
+class abort_watch : abort_listener {
+public:
+    abort_watch(const abort_signal& s, place& at) : at_(at) {
+        aborted = [](abort_listener& l) {
+            place& p = static_cast<abort_watch&>(l).at_;
+            p.of->fail({errc::aborted, side::caller, p.stage, {}});
+        };
+        s.listen(*this);
+    }
+
+private:
+    place& at_;
+};
+
+// A request may be sent twice if it is known not to do harm (RFC 9110, section 9.2.2).
+bool idempotent(http::method m) {
+    using enum http::method;
+    return m == get || m == head || m == put || m == delete_ || m == options || m == trace;
+}
+
+relay_limits limits_of(const route& r, duration source_idle, duration sink_idle) {
+    return {.buffer_bytes = r.on.options().stream_buffer,
+            .source_idle = source_idle,
+            .sink_idle = sink_idle,
+            .pipes = &r.on.pipes()};
+}
+
+task<upstream_lease> connect(request& rq, route r) {
+    auto c = co_await r.upstream.connect();
+    if (!c) {
+        rq.why = cause_of_connect(c.error());
+        co_await fail(c.error(), upstream_side, c.error().message());
+    }
+    co_return std::move(*c);
+}
+
+// Sends the body to the upstream as it comes, beside the response. If the upstream does not take it, it may have answered already: then
+// the response tells.
+task<> upload(request& rq, route r, upstream_lease& up, chunk head) {
+    http::chunked_decoder decoder;
+    const duration client_idle = r.options.client_idle_timeout;
+    const duration upstream_idle = r.options.upstream_idle_timeout;
+    const auto sent = co_await pipeline(http::body_source{.from = &rq.client,
+                                                          .in = &rq.in,
+                                                          .framing = rq.framing,
+                                                          .decoder = &decoder,
+                                                          .limits = limits_of(r, client_idle, upstream_idle),
+                                                          .payload_bytes = &rq.up},
+                                        http::body_sink(up.connection(), rq.framing, std::move(head), upstream_idle));
+    if (sent) {
+        rq.uploaded = true;
+        rq.sent = executor::current().turn_time();
+        co_return;
+    }
+    const flow_error& e = sent.error();
+    if (e.where == side::sink) {
+        if (e.code != errc::idle) {
+            rq.upload_refused = true;
+            rq.sent = executor::current().turn_time();
+            co_return;
+        }
+        rq.why = cause::upstream_idle;
+        co_await fail(e.code, upstream_side, e.detail);
+    }
+    rq.why = cause_of(e.code, party::client);
+    co_await fail(e.code, client_side, e.detail);
+}
+
+// The time that is left for the response's head: none of it passes while the request is still being sent.
+duration head_time_left(const request& rq, const route& r) {
+    if (!rq.uploaded && !rq.upload_refused) return r.options.first_byte_timeout;
+    const duration passed = executor::current().turn_time() - rq.sent;
+    return std::max<duration>(r.options.first_byte_timeout - passed, duration::zero());
+}
+
+// Reads more of the response's head. Gives whether there was more: false at the end of the connection, or when it was reset.
+task<bool> read_more(request& rq, route r, upstream_lease& up, std::error_code& why) {
+    for (;;) {
+        const duration left = head_time_left(rq, r);
+        const auto ready = co_await up.connection().readable(left);
+        if (ready) break;
+        if (head_time_left(rq, r) > duration::zero()) continue;
+        rq.why = cause::upstream_timeout;
+        co_await fail(errc::timed_out, upstream_side);
+    }
+    const auto n = co_await up.connection().read_some(up.in().room(response_buffer));
+    if (!n || *n == 0) {
+        if (up.in().empty()) up.in().release();
+        why = n ? make_error_code(errc::premature_close) : n.error();
+        co_return false;
+    }
+    up.in().received(*n);
+    co_return true;
+}
+
+task<> relay_interim(request& rq, route r, upstream_lease& up) {
+    const http::response_head& head = rq.parsers->response.head();
+    if (head.status == 101) { // nobody asked for it
+        rq.why = cause::upstream_protocol;
+        co_await fail(errc::protocol, upstream_side, "it switched protocols, which was not asked for");
+    }
+    if (rq.client_minor != 0) {
+        const chunk out = make_interim_head(head);
+        const auto written = co_await rq.client.write_all(out.text(), r.options.client_idle_timeout);
+        if (!written) co_await fail(written.error(), client_side);
+    }
+    up.in().consume(head.head_bytes);
+    rq.parsers->response.reset(rq.verb);
+    up.in().make_contiguous(response_buffer);
+}
+
+// Reads the head of the final response, and passes on the interim ones before it. Gives false if the connection turned out to be dead
+// before it gave a byte; it may be that the upstream had closed it while it was idle.
+task<bool> read_response_head(request& rq, route r, upstream_lease& up, std::error_code& dead) {
+    rq.parsers->response.reset(rq.verb);
+    std::size_t interim = 0;
+    bool any = false;
+    for (;;) {
+        if (!up.in().empty()) {
+            const http::parse_result p = rq.parsers->response.parse(up.in().bytes());
+            if (p.state == parse_state::error) {
+                rq.why = cause::upstream_protocol;
+                co_await fail(errc::protocol, upstream_side, p.error.reason);
+            }
+            if (p.state == parse_state::complete) {
+                if (!rq.parsers->response.head().informational()) co_return true;
+                if (++interim > r.options.interim_responses_max) {
+                    rq.why = cause::upstream_protocol;
+                    co_await fail(errc::protocol, upstream_side, "it sent too many 1xx responses");
+                }
+                co_await relay_interim(rq, r, up);
+                continue;
+            }
+            if (up.in().bytes().size() >= response_buffer) {
+                // The whole head must lie in one piece: it moves to a buffer that takes the longest allowed.
+                up.in().make_contiguous(r.options.heads.head_bytes_max + 1);
+                rq.parsers->response.reset(rq.verb);
+            }
+        }
+        std::error_code why;
+        if (!co_await read_more(rq, r, up, why)) {
+            if (!any) {
+                dead = why;
+                co_return false;
+            }
+            rq.why = cause_of(why, party::upstream);
+            co_await fail(why, upstream_side);
+        }
+        any = true;
+    }
+}
+
+// The response's head is there. Sends it, and the body as it comes.
+task<> send_response(request& rq, route r, upstream_lease& up) {
+    const http::response_head& head = rq.parsers->response.head();
+    const body_framing from = head.framing;
+    body_framing to = from;
+    if (rq.client_minor == 0 && from.how == body_framing::kind::chunked) to.how = body_framing::kind::until_close;
+    const bool reusable = head.keep_alive && head.minor_version == 1;
+    rq.persistent = rq.keep_alive && to.how != body_framing::kind::until_close && !r.on.draining() &&
+                    (rq.uploaded || !rq.expects_continue);
+    chunk out = make_client_head(head, {.body = to,
+                                        .persistent = rq.persistent,
+                                        .client_minor = rq.client_minor,
+                                        .request_id = rq.id.view()});
+    if (out.empty()) {
+        rq.why = cause::upstream_protocol;
+        co_await fail(errc::protocol, upstream_side, "its head cannot be passed on");
+    }
+    up.in().consume(head.head_bytes);
+    rq.status = head.status;
+    rq.answered = true;
+    rq.parsers.release();
+
+    const std::uint64_t length = from.how == body_framing::kind::length ? from.length : 0;
+    const bool at_hand = from.how == body_framing::kind::none ||
+                         (from.how == body_framing::kind::length && up.in().bytes().size() >= length);
+    if (at_hand) {
+        const std::string_view body = up.in().bytes().substr(0, length);
+        std::array<iovec, 2> parts{{{out.data(), out.size()}, {const_cast<char*>(body.data()), body.size()}}};
+        const auto written = co_await rq.client.write_all(std::span(parts.data(), body.empty() ? 1 : 2),
+                                                          r.options.client_idle_timeout);
+        if (!written) co_await fail(written.error(), client_side);
+        up.in().consume(length);
+        rq.down = length;
+    } else {
+        http::chunked_decoder decoder;
+        const duration client_idle = r.options.client_idle_timeout;
+        const auto sent =
+            co_await pipeline(http::body_source{.from = &up.connection(),
+                                                .in = &up.in(),
+                                                .framing = from,
+                                                .decoder = &decoder,
+                                                .limits = limits_of(r, r.options.upstream_idle_timeout, client_idle),
+                                                .payload_bytes = &rq.down},
+                              http::body_sink(rq.client, to, std::move(out), client_idle));
+        if (!sent) {
+            const flow_error& e = sent.error();
+            rq.why = cause_of(e.code, e.where == side::source ? party::upstream : party::client);
+            co_await fail(e.code, e.where, e.detail);
+        }
+    }
+    if (!rq.uploaded)
+        up.drop();
+    else if (reusable)
+        up.give_back();
+    else
+        up.close();
+}
+
+} // namespace
+
+task<> exchange(request& rq, route r) {
+    place& at = co_await here();
+    const peer_watch client_watch(rq.client, at, client_side);
+    const abort_watch drain_watch(r.on.aborted(), at);
+
+    const http::request_head& head = rq.parsers->request.head();
+    const chunk upstream_head =
+        make_upstream_head(head, {.client = rq.client_address.view(), .request_id = rq.id.view()});
+    if (upstream_head.empty()) {
+        rq.why = cause::client_protocol;
+        co_await fail(errc::protocol, client_side, "the request's head cannot be passed on");
+    }
+    rq.in.consume(head.head_bytes);
+
+    // A body that is there already goes out with the head, and can be sent again.
+    const std::uint64_t length = rq.framing.how == body_framing::kind::length ? rq.framing.length : 0;
+    const bool at_hand = rq.framing.how == body_framing::kind::none ||
+                         (rq.framing.how == body_framing::kind::length && rq.in.bytes().size() >= length);
+    chunk body;
+    if (at_hand && length != 0) {
+        body = rq.in.share(rq.in.bytes().substr(0, length));
+        rq.in.consume(length);
+        rq.up = length;
+    }
+    rq.uploaded = at_hand;
+    rq.upstream = r.upstream.name();
+
+    for (bool again = false;; again = true) {
+        upstream_lease up;
+        if (!again) up = r.upstream.reuse();
+        if (!up) up = co_await connect(rq, r);
+        strand uploading;
+        if (at_hand) {
+            std::array<iovec, 2> parts{{{const_cast<char*>(upstream_head.data()), upstream_head.size()},
+                                        {const_cast<char*>(body.data()), body.size()}}};
+            const auto written = co_await up.connection().write_all(std::span(parts.data(), body.empty() ? 1 : 2),
+                                                                    r.options.upstream_idle_timeout);
+            // What was not taken is not lost yet: the upstream may have answered, or it is a connection to replace.
+            if (!written && written.error() == errc::timed_out) {
+                rq.why = cause::upstream_idle;
+                co_await fail(errc::idle, upstream_side);
+            }
+            rq.sent = executor::current().turn_time();
+        } else {
+            uploading.start(upload(rq, r, up, upstream_head), at);
+        }
+        std::error_code dead;
+        if (co_await read_response_head(rq, r, up, dead)) {
+            co_await send_response(rq, r, up);
+            co_return;
+        }
+        const bool retry = !again && up.reused() && at_hand && idempotent(rq.verb);
+        if (!retry) {
+            rq.why = cause_of(dead, party::upstream);
+            co_await fail(dead, upstream_side);
+        }
+    }
+}
+
+} // namespace headgate::gateway

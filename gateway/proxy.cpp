@@ -1,0 +1,252 @@
+#include <gateway/proxy.hpp>
+
+#include <gateway/forward.hpp>
+#include <gateway/problem.hpp>
+
+#include <algorithm>
+
+namespace headgate::gateway {
+
+using http::parse_state;
+
+namespace {
+
+// Most heads fit into the first; a longer one moves to a buffer that takes the longest allowed.
+constexpr std::size_t first_buffer = 4 * 1024;
+
+// How much, and for how long, is read from a client after its answer, so that what it still sends does not reset the connection and take
+// the answer with it.
+constexpr std::size_t linger_bytes_max = 64 * 1024;
+constexpr duration linger_time_max = 1s;
+
+int status_of(cause c) {
+    switch (c) {
+    case cause::client_protocol: return 400;
+    case cause::client_idle:
+    case cause::client_slow_header: return 408;
+    case cause::upstream_connect_timeout:
+    case cause::upstream_timeout:
+    case cause::upstream_idle: return 504;
+    case cause::drained:
+    case cause::overloaded: return 503;
+    case cause::internal: return 500;
+    default: return 502;
+    }
+}
+
+std::string describe(cause c, const request& rq, const flow_error& e) {
+    const std::string upstream = "the upstream " + std::string(rq.upstream);
+    const std::string detail = e.detail.empty() ? std::string() : ": " + e.detail;
+    switch (c) {
+    case cause::client_protocol: return "the request is malformed" + detail;
+    case cause::client_idle: return "the request's body did not go on in time";
+    case cause::upstream_refused: return upstream + " refused the connection";
+    case cause::upstream_unreachable: return upstream + " cannot be reached" + detail;
+    case cause::upstream_connect_timeout: return upstream + " did not accept the connection in time";
+    case cause::upstream_closed: return upstream + " closed the connection before its response was complete";
+    case cause::upstream_reset: return upstream + " reset the connection before its response was complete";
+    case cause::upstream_timeout: return upstream + " did not respond in time";
+    case cause::upstream_idle: return upstream + " did not take the request in time";
+    case cause::upstream_protocol: return upstream + " sent a malformed response" + detail;
+    case cause::drained: return "the gateway is shutting down";
+    case cause::overloaded: return "the gateway has no descriptors or memory left for this request";
+    default: return e.message();
+    }
+}
+
+struct count_guard {
+    explicit count_guard(std::size_t& n) noexcept : n_(n) { ++n_; }
+    count_guard(const count_guard&) = delete;
+    count_guard& operator=(const count_guard&) = delete;
+    ~count_guard() { --n_; }
+
+private:
+    std::size_t& n_;
+};
+
+} // namespace
+
+std::unique_ptr<head_parsers> parser_pool::take() {
+    if (kept_.empty()) return std::make_unique<head_parsers>(limits_);
+    auto p = std::move(kept_.back());
+    kept_.pop_back();
+    p->request.reset();
+    return p;
+}
+
+void parser_pool::put(std::unique_ptr<head_parsers> p) noexcept {
+    if (p && kept_.size() < kept_max) kept_.push_back(std::move(p));
+}
+
+proxy::proxy(worker& w, const proxy_options& o)
+    : worker_(w), options_(o),
+      upstream_(o.to, {.connect_timeout = w.options().connect_timeout,
+                       .keep_alive_timeout = o.upstream_keep_alive_timeout,
+                       .idle_max = o.upstream_idle_max}),
+      parsers_(o.heads), refusal_(make_response({.status = 503,
+                                                 .detail = "all connections that this gateway accepts are in use",
+                                                 .request_id = {},
+                                                 .retry_after = 1})
+                                      .text()) {}
+
+task<> proxy::serve(socket client, peer_address peer) {
+    http::inbound in;
+    for (bool first = true;; first = false) {
+        if (in.empty()) {
+            const idle_connection idle(worker_, client);
+            const duration limit = first ? options_.header_timeout : options_.keep_alive_timeout;
+            if (const auto ready = co_await client.readable(limit); !ready) co_return;
+        }
+        if (!co_await serve_request(client, in, peer) || worker_.draining()) co_return;
+    }
+}
+
+// Gives whether the connection may carry another request.
+task<bool> proxy::serve_request(socket& client, http::inbound& in, const peer_address& peer) {
+    request rq{.client = client, .in = in, .parsers = parser_pool::lease(parsers_)};
+    rq.begun = executor::current().turn_time();
+    if (!co_await read_head(rq)) {
+        if (rq.why) log(rq, peer);
+        co_return false;
+    }
+    const count_guard counted(worker_.requests);
+    take_head(rq, peer);
+    if (rq.verb == http::method::connect) {
+        rq.why = cause::client_protocol;
+        rq.persistent = co_await answer(rq, 405, "CONNECT is not served here", false);
+        log(rq, peer);
+        co_return rq.persistent;
+    }
+    const auto end = co_await attempt(exchange(rq, {worker_, options_, upstream_}));
+    rq.parsers.release();
+    if (end) {
+        rq.why = cause::complete;
+        if (!rq.uploaded) rq.persistent = false;
+        if (!rq.persistent) co_await linger(client, in);
+    } else {
+        const flow_error& e = end.error();
+        if (!rq.why) rq.why = cause_of(e.code, e.where == side::source ? party::upstream : party::client);
+        if (rq.answered || *rq.why == cause::client_closed || *rq.why == cause::client_reset) {
+            client.reset(); // what it has of the answer must not look whole
+            rq.persistent = false;
+        } else {
+            rq.persistent = co_await answer(rq, status_of(*rq.why), describe(*rq.why, rq, e), true);
+        }
+    }
+    log(rq, peer);
+    co_return rq.persistent;
+}
+
+// Reads until the head is complete. Gives false when the connection ends here: at the client's end, or after an answer.
+task<bool> proxy::read_head(request& rq) {
+    http::request_parser& parser = rq.parsers->request;
+    const time_point deadline = rq.begun + options_.header_timeout;
+    if (!rq.in.empty()) rq.in.make_contiguous(first_buffer);
+    for (;;) {
+        if (!rq.in.empty()) {
+            const http::parse_result p = parser.parse(rq.in.bytes());
+            if (p.state == parse_state::complete) co_return true;
+            if (p.state == parse_state::error) {
+                rq.why = cause::client_protocol;
+                co_await answer(rq, p.error.status, p.error.reason, true);
+                co_return false;
+            }
+            if (rq.in.bytes().size() >= first_buffer) {
+                rq.in.make_contiguous(options_.heads.head_bytes_max + 1);
+                parser.reset();
+            }
+        }
+        const duration left = std::max(deadline - executor::current().turn_time(), duration::zero());
+        const auto n = co_await rq.client.read_some(rq.in.room(first_buffer), left);
+        if (n && *n != 0) {
+            rq.in.received(*n);
+            continue;
+        }
+        if (rq.in.empty()) {
+            rq.in.release();
+            co_return false; // between requests anyone may leave
+        }
+        if (n)
+            rq.why = cause::client_closed;
+        else if (n.error() == errc::timed_out)
+            rq.why = cause::client_slow_header;
+        else
+            rq.why = cause::client_reset;
+        if (rq.why == cause::client_slow_header)
+            co_await answer(rq, 408, "the request's head was not complete in time", true);
+        co_return false;
+    }
+}
+
+// Keeps what is needed of the head when it is gone.
+void proxy::take_head(request& rq, const peer_address& peer) {
+    const http::request_head& head = rq.parsers->request.head();
+    rq.head_read = true;
+    rq.verb = head.method;
+    rq.method.set(head.method_text);
+    rq.target.set(head.target);
+    rq.framing = head.framing;
+    rq.client_minor = head.minor_version;
+    rq.keep_alive = head.keep_alive;
+    rq.expects_continue = head.expect_continue;
+    rq.client_address.size = peer.write_host(rq.client_address.bytes);
+    const std::string_view given = usable_request_id(head);
+    if (given.empty()) {
+        const request_ids::id made = ids_.next();
+        rq.id.set({made.data(), made.size()});
+    } else {
+        rq.id.set(given);
+    }
+}
+
+// Gives an answer of our own. The connection goes on if nothing of the request is left unread.
+task<bool> proxy::answer(request& rq, int status, std::string detail, bool may_persist) {
+    rq.status = status;
+    const bool read = rq.head_read && (rq.uploaded || !rq.framing.has_body());
+    const bool persistent = may_persist && read && rq.keep_alive && !worker_.draining();
+    const chunk out = make_response({.status = status,
+                                     .detail = detail,
+                                     .request_id = rq.id.view(),
+                                     .keep_alive = persistent,
+                                     .head_only = rq.verb == http::method::head,
+                                     .retry_after = status == 503 ? 1 : 0});
+    const auto written = co_await rq.client.write_all(out.text(), options_.client_idle_timeout);
+    if (!written) co_return false;
+    if (!persistent) co_await linger(rq.client, rq.in);
+    co_return persistent;
+}
+
+// Ends our direction and reads what the client still sends, within limits: closing with unread bytes would reset the connection,
+// and the client might lose the answer (RFC 9112, section 9.6).
+task<> proxy::linger(socket& client, http::inbound& in) {
+    in.release();
+    if (client.end()) co_return;
+    std::size_t read = 0;
+    const time_point until = executor::current().turn_time() + linger_time_max;
+    while (read < linger_bytes_max) {
+        const duration left = until - executor::current().turn_time();
+        if (left <= duration::zero() || !co_await client.readable(left)) co_return;
+        chunk buffer(chunk_small);
+        const auto n = co_await client.read_some(buffer.bytes(), left);
+        if (!n || *n == 0) co_return;
+        read += *n;
+    }
+}
+
+void proxy::log(const request& rq, const peer_address& peer) {
+    if (!worker_.options().access_log) return;
+    const auto took = executor::current().now() - rq.begun;
+    const std::string client = peer.text();
+    worker_.log({.method = rq.method.view(),
+                 .target = rq.target.view(),
+                 .client = client,
+                 .upstream = rq.upstream,
+                 .id = rq.id.view(),
+                 .status = rq.status,
+                 .up = rq.up,
+                 .down = rq.down,
+                 .microseconds = std::chrono::duration_cast<std::chrono::microseconds>(took).count(),
+                 .end = to_string(*rq.why)});
+}
+
+} // namespace headgate::gateway

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <gateway/cause.hpp>
+#include <gateway/request_id.hpp>
+
+#include <headgate/http/inbound.hpp>
+#include <headgate/http/parser.hpp>
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+namespace headgate::gateway {
+
+// The parsers of one exchange. Large, so they are lent while heads are read, and not kept while a body streams.
+struct head_parsers {
+    http::request_parser request;
+    http::response_parser response;
+    explicit head_parsers(const http::head_limits& l) : request(l), response(http::method::get, l) {}
+};
+
+// Parsers that are not in use, kept for reuse: at most `kept_max`.
+class parser_pool {
+public:
+    explicit parser_pool(const http::head_limits& l) : limits_(l) {}
+
+    class lease {
+    public:
+        explicit lease(parser_pool& home) : home_(home), parsers_(home.take()) {}
+        lease(const lease&) = delete;
+        lease& operator=(const lease&) = delete;
+        ~lease() { release(); }
+        void release() noexcept { home_.put(std::move(parsers_)); }
+        head_parsers* operator->() const noexcept { return parsers_.get(); }
+
+    private:
+        parser_pool& home_;
+        std::unique_ptr<head_parsers> parsers_;
+    };
+
+    static constexpr std::size_t kept_max = 64;
+
+private:
+    std::unique_ptr<head_parsers> take();
+    void put(std::unique_ptr<head_parsers> p) noexcept;
+
+    http::head_limits limits_;
+    std::vector<std::unique_ptr<head_parsers>> kept_;
+};
+
+// One request, from its first byte to its line in the log: what is known of it when its head is gone, and how it goes. Text that is
+// longer than its array is cut; that is only seen in the log.
+struct request {
+    socket& client;
+    http::inbound& in;
+    parser_pool::lease parsers;
+
+    template <std::size_t N>
+    struct text {
+        std::array<char, N> bytes;
+        std::size_t size = 0;
+        void set(std::string_view t) noexcept {
+            size = t.copy(bytes.data(), N);
+        }
+        std::string_view view() const noexcept { return {bytes.data(), size}; }
+    };
+    text<48> client_address;
+    text<128> id;
+    text<24> method;
+    text<256> target;
+    http::method verb = http::method::other;
+    http::body_framing framing; // of the request's body
+    int client_minor = 1;
+    bool keep_alive = false; // the client would go on after this request
+    bool expects_continue = false;
+    bool head_read = false;
+
+    time_point begun{};
+    time_point sent{};          // when the upstream had been sent the whole request
+    bool uploaded = false;      // the request's body has been read to its end
+    bool upload_refused = false; // the upstream stopped taking it; its response decides what that means
+    bool answered = false;      // a byte of a final response may have been sent
+    bool persistent = true;     // the client's connection may carry another request
+    int status = 0;             // of the final response
+    std::uint64_t up = 0;       // bytes of the request's body, framing not counted
+    std::uint64_t down = 0;     // bytes of the response's
+    std::optional<cause> why;   // how it ended, set by whoever knows better than the error tells
+    std::string_view upstream;  // where it was sent; lives as long as the route
+};
+
+} // namespace headgate::gateway
