@@ -56,27 +56,34 @@ bool is_name(std::string_view text) {
 
 } // namespace
 
-std::optional<authority> parse_authority(std::string_view text) noexcept {
-    authority found{.text = text, .host = text};
+bool parse_authority(std::string_view text, authority& out) noexcept {
+    out.text = text;
+    out.port = 0;
     std::string_view rest;
     if (text.starts_with('[')) {
         const std::size_t close = text.find(']');
-        if (close == std::string_view::npos || !is_ipv6(text.substr(1, close - 1))) return std::nullopt;
-        found.host = text.substr(0, close + 1);
+        if (close == std::string_view::npos || !is_ipv6(text.substr(1, close - 1))) return false;
+        out.host = text.substr(0, close + 1);
         rest = text.substr(close + 1);
     } else {
         const std::size_t size = static_cast<std::size_t>(
             detail::skip(detail::host_byte, text.data(), text.data() + text.size()) - text.data());
-        found.host = text.substr(0, size);
+        out.host = text.substr(0, size);
         rest = text.substr(size);
-        if (!is_name(found.host)) return std::nullopt;
+        if (!is_name(out.host)) return false;
     }
-    if (rest.empty()) return found;
-    if (rest[0] != ':' || rest.size() > 6 || !all(detail::digit_byte, rest.substr(1))) return std::nullopt;
+    if (rest.empty()) return true;
+    if (rest[0] != ':' || rest.size() > 6 || !all(detail::digit_byte, rest.substr(1))) return false;
     unsigned port = 0;
     for (const char digit : rest.substr(1)) port = port * 10 + static_cast<unsigned>(digit - '0');
-    if (port > 65535) return std::nullopt;
-    found.port = static_cast<std::uint16_t>(port);
+    if (port > 65535) return false;
+    out.port = static_cast<std::uint16_t>(port);
+    return true;
+}
+
+std::optional<authority> parse_authority(std::string_view text) noexcept {
+    authority found;
+    if (!parse_authority(text, found)) return std::nullopt;
     return found;
 }
 

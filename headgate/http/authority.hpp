@@ -19,4 +19,7 @@ struct authority {
 /// an address in brackets that is not IPv6, or any byte the grammar does not have.
 std::optional<authority> parse_authority(std::string_view text) noexcept;
 
+/// The same into `out`, which is unspecified if the answer is false.
+bool parse_authority(std::string_view text, authority& out) noexcept;
+
 } // namespace headgate::http

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 namespace headgate::http {
 namespace {
@@ -125,7 +124,7 @@ constexpr std::array<lowered_name, field_count> lowered = [] {
     return table;
 }();
 
-// Both hold at least known_name_max readable bytes; the first `size` are compared.
+// Compares the first `size` bytes. Both can be read in whole blocks of 16.
 bool same_name(const char* given, const char* wanted, std::size_t size) noexcept {
 #ifdef __SSE2__
     const auto differs = [given, wanted](std::size_t at) {
@@ -173,11 +172,11 @@ field lookup_field(std::string_view name, std::size_t readable) noexcept {
     const field id = hashed.slots[slot_of(key_of(name.data(), name.size()), hashed.multiplier)];
     const auto index = static_cast<std::size_t>(id);
     if (name.size() != names[index].size()) return field::other;
-    if (readable >= known_name_max) [[likely]]
-        return same_name(name.data(), lowered[index].text.data(), name.size()) ? id : field::other;
-    std::array<char, known_name_max> copy{};
-    std::memcpy(copy.data(), name.data(), name.size());
-    return same_name(copy.data(), lowered[index].text.data(), name.size()) ? id : field::other;
+    const char* wanted = lowered[index].text.data();
+    const std::size_t block = name.size() <= 16 ? 16 : known_name_max;
+    const bool same = readable >= block ? same_name(name.data(), wanted, name.size())
+                                        : detail::equals_lowered(name, {wanted, name.size()});
+    return same ? id : field::other;
 }
 
 field lookup_field(std::string_view name) noexcept { return lookup_field(name, name.size()); }

@@ -98,8 +98,8 @@ std::string_view field_name(field id) noexcept;
 /// The field with this name, whatever its case; `other` if it is not one of ours.
 field lookup_field(std::string_view name) noexcept;
 
-/// The same for a name inside a larger buffer: `readable` bytes may be read from name.data() on, and when they are 32
-/// or more nothing is copied.
+/// The same for a name inside a larger buffer: `readable` bytes may be read from name.data() on. 32 are enough to
+/// compare in whole blocks, which is several times faster.
 field lookup_field(std::string_view name, std::size_t readable) noexcept;
 
 /// Whether the field speaks of one connection only, so that an intermediary never forwards it: Connection, Keep-Alive,

@@ -42,10 +42,9 @@ const char* control_reason(const char* p, const char* end) noexcept {
 }
 
 line_fault parse_field_line(std::string_view line, std::size_t readable, header& out) noexcept {
-    const char* begin = line.data();
-    const char* end = begin + line.size();
-    const char* colon = find_colon(begin, end);
-    out.name = {begin, colon};
+    const char* end = line.data() + line.size();
+    const char* colon = find_colon(line.data(), end);
+    out.name = {line.data(), colon};
     out.id = lookup_field(out.name, readable);
     if (colon == end || (out.id == field::other && !is_token(out.name))) return malformed_name(line, colon);
     out.value = trim({colon + 1, end});
@@ -118,16 +117,22 @@ head_reader::step head_reader::read_fields(std::string_view bytes, message_head&
         const std::size_t start = line_;
         if (const step s = next_line(bytes, limits_.head_bytes_max, too_large, line); s != step::done) return s;
         if (line.empty()) return step::done;
-        header h;
-        if (const line_fault fault = parse_field_line(line, bytes.size() - start, h); fault.reason != nullptr) {
+        // As parse_field_line, but from registers into the list: building a header and copying it costs a third of the
+        // parse.
+        const char* end = line.data() + line.size();
+        const char* colon = find_colon(line.data(), end);
+        const std::string_view name{line.data(), colon};
+        const field id = lookup_field(name, bytes.size() - start);
+        if (colon == end || (id == field::other && !is_token(name))) {
+            const line_fault fault = malformed_name(line, colon);
             fail(400, fault.reason, start + fault.at);
             return step::failed;
         }
         if (head.headers.size() == limits_.headers_max) {
-            fail(431, "more field lines than this gateway takes; send fewer (RFC 6585, section 5)", start, h.name);
+            fail(431, "more field lines than this gateway takes; send fewer (RFC 6585, section 5)", start, name);
             return step::failed;
         }
-        head.headers.push_back(h);
+        head.headers.emplace_back(name, trim({colon + 1, end}), id);
     }
 }
 

@@ -49,10 +49,11 @@ public:
     }
 
     /// False, and nothing is added, when the list is full.
-    bool push_back(const header& h) noexcept {
+    bool push_back(const header& h) noexcept { return emplace_back(h.name, h.value, h.id); }
+    bool emplace_back(std::string_view name, std::string_view value, field id) noexcept {
         if (size_ == capacity) return false;
-        new (items_ + size_++) header(h);
-        present_ |= field_bit(h.id);
+        new (items_ + size_++) header{name, value, id};
+        present_ |= field_bit(id);
         return true;
     }
 

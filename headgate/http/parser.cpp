@@ -107,10 +107,8 @@ bool request_parser::read_target(std::string_view bytes) noexcept {
     if (head_.target.empty()) return reader_.fail(400, "the request target is empty (RFC 9112, section 3.2)", at);
     if (head_.method == method::connect) {
         head_.form = target_form::authority;
-        const auto found = parse_authority(head_.target);
-        if (!found || found->port == 0)
+        if (!parse_authority(head_.target, head_.authority) || head_.authority.port == 0)
             return reader_.fail(400, "CONNECT needs \"host:port\" as its target (RFC 9112, section 3.2.3)", at);
-        head_.authority = *found;
         return true;
     }
     if (head_.target.front() == '/') {
@@ -138,12 +136,10 @@ bool request_parser::read_absolute_form(std::string_view bytes) noexcept {
     head_.scheme = head_.target.substr(0, colon);
     std::string_view rest = head_.target.substr(colon + 3);
     const std::size_t path = std::min(rest.find_first_of("/?"), rest.size());
-    const auto found = parse_authority(rest.substr(0, path));
-    if (!found)
+    if (!parse_authority(rest.substr(0, path), head_.authority))
         return reader_.fail(400,
                             "the target needs a valid host after \"://\", without user name (RFC 9110, section 4.2)",
                             at + colon + 3);
-    head_.authority = *found;
     rest.remove_prefix(path);
     if (!split_path(bytes, rest)) return false;
     if (head_.path.empty()) head_.path = head_.method == method::options && head_.query.empty() ? "*" : "/";
@@ -175,11 +171,10 @@ bool request_parser::check_host(std::string_view bytes) noexcept {
             return reader_.fail(400, "Host must be sent once (RFC 9112, section 3.2)",
                                 offset_in(bytes, other->name.data()), other->name);
     }
-    const auto found = parse_authority(host->value);
-    if (!found)
+    authority ignored; // the target's own authority wins, but Host must be valid all the same
+    if (!parse_authority(host->value, head_.authority.empty() ? head_.authority : ignored))
         return reader_.fail(400, "Host must be a name or address with an optional port (RFC 9110, section 7.2)",
                             offset_in(bytes, host->value.data()), host->name);
-    if (head_.authority.empty()) head_.authority = *found;
     return true;
 }
 

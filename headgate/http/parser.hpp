@@ -72,7 +72,8 @@ private:
 ///
 /// Errors are all 502. A response to HEAD, a 1xx, 204 and 304 have no body whatever their fields say; in a 2xx to
 /// CONNECT, Content-Length and Transfer-Encoding are ignored (RFC 9112, section 6.3); after it and after 101 the
-/// connection is no longer HTTP/1.1, so keep_alive is false.
+/// connection is no longer HTTP/1.1, so keep_alive is false. The lines stay in the list all the same: whoever forwards
+/// a 1xx, a 204 or such a 2xx must leave its Content-Length out (RFC 9110, section 8.6).
 class response_parser {
 public:
     explicit response_parser(http::method request_method = method::get, head_limits limits = {}) noexcept

@@ -106,6 +106,8 @@ TEST(RequestParser, RequestLineIsStrict) {
              refused{400, "2.2", "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"},
              {400, "2.2", "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"},
              {400, "2.2", "GET / HTTP/1.1\nHost: a\n\n"},
+             {400, "2.2", "GET / HTTP/1.1\n\nHost: a\r\n\r\n"},
+             {400, "2.2", "GET / HTTP/1.1\x01\nHost: a\r\n\r\n"},
              {400, "2.2", "GET / HTTP/1.1\r\rHost: a\r\n\r\n"},
              {400, "2.2", "GET /\r HTTP/1.1\r\nHost: a\r\n\r\n"},
              {400, "2.3", "GET / HTTP/1.1 \r\nHost: a\r\n\r\n"},
@@ -184,6 +186,8 @@ TEST(RequestParser, FieldsAreStrict) {
              // field lines
              refused{400, "2.2", get("X: a\nY: b\r\n"), "X"},
              {400, "2.2", get("X: a\r\r\n"), "X"},
+             {400, "2.2", get("X: a\n\nY: b\r\n"), "X"},
+             {400, "RFC 9110, 5.5", get("X: a\x01\nY: b\r\n"), "X"},
              {400, "2.2", get("X: a\rb\r\n"), "X"},
              {400, "2.2", "GET / HTTP/1.1\r\nHost: a\r\n\n"},
              {400, "2.2", "GET / HTTP/1.1\r\nHost: a\r\n\rX"},
@@ -279,6 +283,18 @@ TEST(RequestParser, FieldsAreStrict) {
         EXPECT_LE(p.result.error.offset, row.text.size());
         expect_same_when_split(row.text);
     }
+}
+
+TEST(RequestParser, ErrorsSayWhatIsWrong) {
+    const auto reason = [](std::string_view fields) {
+        return std::string_view{parsed(get(fields)).result.error.reason};
+    };
+    EXPECT_TRUE(reason("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n").contains("exclude each other"));
+    EXPECT_TRUE(reason("Content-Length: 1\r\nContent-Length: 1\r\n").contains("sent once"));
+    EXPECT_TRUE(reason("X : a\r\n").contains("before its colon"));
+    EXPECT_TRUE(reason("X: a\r\n b\r\n").contains("on one line"));
+    EXPECT_TRUE(reason("X: a\nY: b\r\n").starts_with("bare LF"));
+    EXPECT_TRUE(reason("X: a\rb\r\n").starts_with("bare CR"));
 }
 
 TEST(RequestParser, ErrorsPointAtTheByte) {
