@@ -155,6 +155,7 @@ std::expected<T, flow_error> loop::run(task<T> work) {
     while (!r.ended) {
         if (const std::error_code e = turn(); e && !r.failed()) r.fail({e, side::caller, 0, "nothing can happen any more"});
     }
+    stopping_ = false; // further turns are up to the caller
     if (r.failed()) {
         work.reset();
         return std::unexpected(r.take_error());
