@@ -15,7 +15,7 @@ namespace headgate {
 
 // How a pipeline may be ended from outside, and who watches it. All may be left out.
 struct pipe_options {
-    abort_signal abort;              // ends the chain with the signal's reason
+    abort_signal abort{};            // ends the chain with the signal's reason
     duration timeout = forever;      // for the whole chain, from its start: errc::timed_out
     duration idle = forever;         // the longest time without an item reaching the sink: errc::idle
     list_node* watchers = nullptr;   // a list that the live_pipeline is linked into while the chain lives

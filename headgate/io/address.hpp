@@ -18,13 +18,15 @@ public:
     address() = default;
     address(const sockaddr* a, socklen_t size) noexcept;
 
-    // "127.0.0.1:80", "[::1]:80", ":80" (all addresses), "unix:/run/x.sock". Names are not looked up: see io/resolver.hpp. The error's
-    // text says what is wrong.
+    // "127.0.0.1:80", "[::1]:80", ":80" (all addresses), "unix:/run/x.sock". Names are not looked up: see
+    // io/resolver.hpp. The error's text says what is wrong.
     static std::expected<address, std::string> parse(std::string_view text);
 
     int family() const noexcept { return storage_.any.sa_family; }
     const sockaddr* data() const noexcept { return &storage_.any; }
     socklen_t size() const noexcept { return size_; }
+    // Of a Unix socket; empty otherwise. As long as the address.
+    const char* path() const noexcept { return family() == AF_UNIX ? storage_.local.sun_path : ""; }
     // 0 for a Unix socket.
     std::uint16_t port() const noexcept;
     void set_port(std::uint16_t port) noexcept;
@@ -45,8 +47,8 @@ private:
     socklen_t size_ = 0;
 };
 
-// The address of a connection's peer, small enough to keep with every connection: an IPv6 address (IPv4 ones mapped) and a port.
-// All zero for a Unix socket.
+// The address of a connection's peer, small enough to keep with every connection: an IPv6 address (IPv4 ones mapped)
+// and a port. All zero for a Unix socket.
 struct peer_address {
     in6_addr ip{};
     std::uint16_t port = 0;

@@ -2,13 +2,13 @@
 
 #include <headgate/core/timer.hpp>
 
-#include <sys/socket.h>
-#include <sys/types.h>
-#include <sys/uio.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <span>
+
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
 
 namespace headgate {
 
@@ -18,17 +18,17 @@ struct io_event {
     std::uint32_t bits;
 };
 
-// The system calls that the loop and its sockets use, and the clock. There are two: `linux_kernel`, and `simulated_kernel` with sockets in
-// memory and virtual time, so that everything above runs unchanged in a deterministic simulation. Calls that can fail return
-// -errno. None blocks but `wait`.
+// The system calls that the loop and its sockets use, and the clock. There are two: `linux_kernel`, and
+// `simulated_kernel` with sockets in memory and virtual time, so that everything above runs unchanged in a
+// deterministic simulation. Calls that can fail return -errno. None blocks but `wait`.
 class kernel {
 public:
     virtual ~kernel() = default;
 
     virtual time_point now() const noexcept = 0;
 
-    // Waits for events, up to `timeout` (`forever` is allowed), and returns how many there are. -EDEADLK if nothing can ever
-    // happen any more, which only a simulation can know. `wake`, from any thread, ends the wait.
+    // Waits for events, up to `timeout` (`forever` is allowed), and returns how many there are. -EDEADLK if nothing can
+    // ever happen any more, which only a simulation can know. `wake`, from any thread, ends the wait.
     virtual int wait(std::span<io_event> out, duration timeout) = 0;
     virtual void wake() noexcept = 0;
 
@@ -37,6 +37,7 @@ public:
     virtual void unwatch(int fd) = 0;
 
     virtual int socket(int family, int type) = 0; // non-blocking, close-on-exec
+    virtual int socket_pair(int (&ends)[2]) = 0;  // two connected Unix stream sockets; the same
     virtual int bind(int fd, const sockaddr* address, socklen_t size) = 0;
     virtual int listen(int fd, int backlog) = 0;
     virtual int accept(int fd, sockaddr* peer, socklen_t* size) = 0; // non-blocking, close-on-exec
@@ -49,6 +50,7 @@ public:
     virtual ssize_t write(int fd, const iovec* from, int count) = 0;
     virtual int pipe(int (&ends)[2], std::size_t bytes) = 0; // the pipe may become smaller than asked for
     virtual ssize_t splice(int from, int to, std::size_t bytes, unsigned flags) = 0;
+    virtual int unlink(const char* path) = 0; // of a Unix socket
     virtual void close(int fd) noexcept = 0;
 };
 

@@ -85,6 +85,9 @@ void linux_kernel::unwatch(int fd) { ::epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, null
 int linux_kernel::socket(int family, int type) {
     return checked([&] { return ::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); });
 }
+int linux_kernel::socket_pair(int (&ends)[2]) {
+    return ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : -errno;
+}
 int linux_kernel::bind(int fd, const sockaddr* address, socklen_t size) {
     return checked([&] { return ::bind(fd, address, size); });
 }
@@ -129,6 +132,8 @@ int linux_kernel::pipe(int (&ends)[2], std::size_t bytes) {
 ssize_t linux_kernel::splice(int from, int to, std::size_t bytes, unsigned flags) {
     return checked([&] { return ::splice(from, nullptr, to, nullptr, bytes, flags); });
 }
+
+int linux_kernel::unlink(const char* path) { return ::unlink(path) == 0 ? 0 : -errno; }
 
 void linux_kernel::close(int fd) noexcept { ::close(fd); }
 

@@ -18,6 +18,7 @@ public:
     int watch(int fd, std::uint64_t tag) override;
     void unwatch(int fd) override;
     int socket(int family, int type) override;
+    int socket_pair(int (&ends)[2]) override;
     int bind(int fd, const sockaddr* address, socklen_t size) override;
     int listen(int fd, int backlog) override;
     int accept(int fd, sockaddr* peer, socklen_t* size) override;
@@ -30,6 +31,7 @@ public:
     ssize_t write(int fd, const iovec* from, int count) override;
     int pipe(int (&ends)[2], std::size_t bytes) override;
     ssize_t splice(int from, int to, std::size_t bytes, unsigned flags) override;
+    int unlink(const char* path) override;
     void close(int fd) noexcept override;
 
 private:

@@ -29,6 +29,11 @@ result<listener> listener::open(const address& at, options o) {
     return listener(**s, address(reinterpret_cast<const sockaddr*>(&bound), size));
 }
 
+void listener::close() noexcept {
+    if (fd_ && where_.family() == AF_UNIX) loop::current().os().unlink(where_.path());
+    fd_.close();
+}
+
 bool listener::accept_operation::attempt() {
     loop& l = loop::current();
     sockaddr_storage from{};

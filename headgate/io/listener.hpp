@@ -18,12 +18,23 @@ public:
         bool reuse_port = false; // share the port with other listeners that say so; the kernel spreads connections
     };
 
+    listener(listener&&) = default;
+    listener& operator=(listener&& o) noexcept {
+        if (this != &o) {
+            close();
+            fd_ = std::move(o.fd_);
+            where_ = o.where_;
+        }
+        return *this;
+    }
+    ~listener() { close(); }
+
     // Listens at `at`. Errors are the system's.
     static result<listener> open(const address& at, options o);
     static result<listener> open(const address& at) { return open(at, options{}); }
 
-    // `co_await l.accept()`: the next connection, watched by this loop, TCP_NODELAY set. Errors are the system's; after EMFILE, ENFILE,
-    // ENOBUFS and ENOMEM the connection still waits, and `shed` can refuse it.
+    // `co_await l.accept()`: the next connection, watched by this loop, TCP_NODELAY set. Errors are the system's; after
+    // EMFILE, ENFILE, ENOBUFS and ENOMEM the connection still waits, and `shed` can refuse it.
     class accept_operation;
     accept_operation accept() noexcept;
 
@@ -32,6 +43,8 @@ public:
 
 private:
     listener(slot& s, address where) : fd_(s), where_(std::move(where)) {}
+    void close() noexcept;
+
     descriptor fd_;
     address where_;
 };

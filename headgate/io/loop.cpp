@@ -8,7 +8,16 @@ namespace headgate {
 
 loop::loop(kernel& k) : executor(k.now()), kernel_(k) {}
 
-loop::~loop() { run_remote(); }
+loop::~loop() {
+    run_remote();
+    while (remote_away_ != 0) {
+        {
+            std::unique_lock lock(remote_mutex_);
+            remote_posted_.wait(lock, [this] { return remote_first_ != nullptr; });
+        }
+        run_remote();
+    }
+}
 
 std::error_code loop::run() {
     stopping_ = false;
@@ -111,16 +120,16 @@ std::size_t loop::waits() const noexcept {
     return n;
 }
 
+// All under the lock: once it is released the job may run, and the loop and its kernel be gone.
 void loop::post_remote(remote_job& job) noexcept {
-    bool first;
-    {
-        const std::lock_guard lock(remote_mutex_);
-        first = remote_first_ == nullptr;
-        job.next = nullptr;
-        *remote_last_ = &job;
-        remote_last_ = &job.next;
-    }
-    if (first) kernel_.wake();
+    const std::lock_guard lock(remote_mutex_);
+    const bool first = remote_first_ == nullptr;
+    job.next = nullptr;
+    *remote_last_ = &job;
+    remote_last_ = &job.next;
+    if (!first) return;
+    kernel_.wake();
+    remote_posted_.notify_one();
 }
 
 void loop::run_remote() {

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <concepts>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -13,6 +14,7 @@
 namespace headgate {
 
 struct slot;
+class offload_pool;
 
 // One wait for a descriptor: lives in the awaiting frame. `run` is called when the slot's state has changed, or from the queue of ready
 // things, and may find that there is nothing to do yet. Its destructor takes it back.
@@ -25,7 +27,8 @@ struct io_wait : ready {
         in = &where;
     }
     void leave() noexcept {
-        if (in) *std::exchange(in, nullptr) = nullptr;
+        if (in && *in == this) *in = nullptr; // not if the slot was closed and used again meanwhile
+        in = nullptr;
     }
 };
 
@@ -87,6 +90,16 @@ public:
     // Runs `job` on this loop's thread. The only member that other threads may call.
     void post_remote(remote_job& job) noexcept;
 
+    // Before a job is given to another thread that will post it here, and when it has come back: the loop is not destroyed as
+    // long as jobs are away.
+    void expect_remote() noexcept { ++remote_away_; }
+    void remote_came() noexcept { --remote_away_; }
+    std::size_t remote_away() const noexcept { return remote_away_; }
+
+    // Where this loop's blocking calls run: see io/offload.hpp. The pool must outlive the loop. None: they run on its own thread.
+    void set_offload_pool(offload_pool& pool) noexcept { offload_to_ = &pool; }
+    offload_pool* offload_to() const noexcept { return offload_to_; }
+
     // Whether a coroutine may go on with a descriptor that is ready, or must let others have their turn: fair after
     // `ready_operations_max` operations in one turn.
     bool spend() noexcept { return credit_ != 0 && --credit_ != 0; }
@@ -106,7 +119,10 @@ private:
     std::size_t open_ = 0;
     unsigned credit_ = 0;
     bool stopping_ = false;
+    offload_pool* offload_to_ = nullptr;
+    std::size_t remote_away_ = 0;
     std::mutex remote_mutex_;
+    std::condition_variable remote_posted_;
     remote_job* remote_first_ = nullptr;
     remote_job** remote_last_ = &remote_first_;
 };
@@ -124,6 +140,7 @@ std::expected<T, flow_error> loop::run(task<T> work) {
         }
     } r;
     stopping_ = false;
+    turn_time_ = now(); // timers armed before the first turn count from here
     r.at.of = &r;
     r.home = this;
     r.run = [](ready& n) { static_cast<root&>(n).end(); };
@@ -138,6 +155,7 @@ std::expected<T, flow_error> loop::run(task<T> work) {
     while (!r.ended) {
         if (const std::error_code e = turn(); e && !r.failed()) r.fail({e, side::caller, 0, "nothing can happen any more"});
     }
+    stopping_ = false; // further turns are up to the caller
     if (r.failed()) {
         work.reset();
         return std::unexpected(r.take_error());

@@ -9,8 +9,8 @@ namespace headgate {
 
 namespace detail {
 
-// A read that comes back short has emptied the socket: the next one waits for the kernel's word instead of asking in vain. Not after the
-// peer's end, which the kernel has announced already.
+// A read that comes back short has emptied the socket: the next one waits for the kernel's word instead of asking in
+// vain. Not after the peer's end, which the kernel has announced already.
 bool read_operation::attempt() {
     const ssize_t n = loop::current().os().read(slot_.fd, to_.data(), to_.size());
     if (n == -EAGAIN) {
@@ -95,9 +95,8 @@ task<result<socket>> connect(address to, duration limit) {
 
 result<std::pair<socket, socket>> socket_pair() {
     int ends[2];
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
-        return std::unexpected(system_error_code(errno));
     loop& l = loop::current();
+    if (const int r = l.os().socket_pair(ends); r < 0) return std::unexpected(system_error_code(-r));
     const auto a = l.open(ends[0]);
     if (!a) l.os().close(ends[1]);
     if (!a) return std::unexpected(a.error());

@@ -11,7 +11,8 @@
 
 namespace headgate {
 
-// An open descriptor that the current loop watches. Move-only; closes it when destroyed. Must be destroyed before its loop.
+// An open descriptor that the current loop watches. Move-only; closes it when destroyed. Must be destroyed before its
+// loop.
 class descriptor {
 public:
     descriptor() = default;
@@ -39,8 +40,9 @@ private:
 
 namespace detail {
 
-// One operation on a descriptor: tried at once, then whenever the descriptor is ready, until it is done or `limit` has passed without
-// any progress. `Operation` has attempt(), which returns whether it is done; `fail`, which sets its error; and names its wait.
+// One operation on a descriptor: tried at once, then whenever the descriptor is ready, until it is done or `limit` has
+// passed without any progress. `Operation` has attempt(), which returns whether it is done; `fail`, which sets its
+// error; and names its wait.
 template <class Operation>
 class io_operation : protected io_wait, protected timer {
 public:
@@ -107,8 +109,8 @@ public:
     write_operation(slot& s, std::span<iovec> from, duration limit) noexcept
         : io_operation(s, &slot::writing, &slot::writable, limit), from_(from) {}
     write_operation(slot& s, std::string_view from, duration limit) noexcept
-        : io_operation(s, &slot::writing, &slot::writable, limit),
-          one_{const_cast<char*>(from.data()), from.size()}, from_(&one_, 1) {}
+        : io_operation(s, &slot::writing, &slot::writable, limit), one_{const_cast<char*>(from.data()), from.size()},
+          from_(&one_, 1) {}
     bool attempt();
     void fail(std::error_code e) noexcept { error_ = e; }
     result<void> await_resume() const noexcept {
@@ -139,8 +141,9 @@ private:
 
 } // namespace detail
 
-// A connected stream socket, TCP or Unix. All waits are dropped with the frame that waits; at most one reader, one writer and one
-// watcher at a time. A `limit` is the longest time an operation may make no progress; it ends with errc::timed_out.
+// A connected stream socket, TCP or Unix. All waits are dropped with the frame that waits; at most one reader, one
+// writer and one watcher at a time. A `limit` is the longest time an operation may make no progress; it ends with
+// errc::timed_out.
 class socket {
 public:
     socket() = default;
@@ -154,8 +157,8 @@ public:
     auto read_some(std::span<char> to, duration limit = forever) noexcept {
         return detail::read_operation(state(), to, limit);
     }
-    // `co_await s.write_all(bytes)`: completes when the system has taken all. The bytes, and the array that names them (which is
-    // changed), must stay until then.
+    // `co_await s.write_all(bytes)`: completes when the system has taken all. The bytes, and the array that names them
+    // (which is changed), must stay until then.
     auto write_all(std::string_view from, duration limit = forever) noexcept {
         return detail::write_operation(state(), from, limit);
     }
@@ -193,7 +196,7 @@ private:
 // Connects to `to` within `limit`. Any error is the system's, or errc::timed_out. TCP_NODELAY is set.
 task<result<socket>> connect(address to, duration limit = forever);
 
-// Two connected Unix sockets. Errors are the system's. (Real kernels only.)
+// Two connected Unix sockets. Errors are the system's.
 result<std::pair<socket, socket>> socket_pair();
 
 } // namespace headgate
