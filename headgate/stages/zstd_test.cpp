@@ -1,0 +1,126 @@
+#include <headgate/flow/pipeline.hpp>
+#include <headgate/stages/zstd.hpp>
+#include <headgate/testing/fixture.hpp>
+#include <headgate/testing/tools.hpp>
+
+#include <random>
+#include <stdexcept>
+
+#include <zstd.h>
+
+namespace headgate {
+namespace {
+
+std::string noise(std::size_t bytes) {
+    std::mt19937 random(7);
+    std::string out(bytes, '\0');
+    for (char& c : out) c = static_cast<char>(random() % 64);
+    return out;
+}
+
+stream<chunk> pieces(std::string text, std::size_t size) {
+    for (std::size_t i = 0; i < text.size(); i += size) co_yield chunk(std::string_view(text).substr(i, size));
+}
+
+// One frame, by the library's own call.
+std::string decompressed(const std::string& frame, std::size_t bytes) {
+    std::string out(bytes, '\0');
+    const std::size_t n = ::ZSTD_decompress(out.data(), out.size(), frame.data(), frame.size());
+    if (::ZSTD_isError(n)) throw std::runtime_error(::ZSTD_getErrorName(n));
+    out.resize(n);
+    return out;
+}
+
+class zstd_test : public testing::simulated_test {
+protected:
+    template <class Stage>
+    outcome through(const Stage& stage, std::string text, std::size_t piece, std::string& out) {
+        testing::sink_log<chunk> log;
+        const outcome end = run(pipeline(pieces(std::move(text), piece), stage, testing::recording_sink<chunk>(log)));
+        for (const chunk& c : log.items) {
+            EXPECT_FALSE(c.empty());
+            EXPECT_LE(c.size(), chunk_large);
+            out += c.text();
+        }
+        return end;
+    }
+    std::string compressed(const std::string& text, int level = 3) {
+        std::string out;
+        EXPECT_TRUE(through(zstd({.level = level}), text, 100'000, out));
+        return out;
+    }
+    flow_error error_of(const unzstd& stage, const std::string& file) {
+        std::string out;
+        const outcome end = through(stage, file, 1000, out);
+        if (end) throw std::runtime_error("unzstd took it");
+        return end.error();
+    }
+};
+
+TEST_F(zstd_test, GivesOneValidFrame) {
+    for (const int level : {1, 3, 9})
+        for (const std::string& text : {std::string(), std::string("x"), std::string(3'000'000, 'a'), noise(300'000)})
+            ASSERT_TRUE(decompressed(compressed(text, level), text.size()) == text) << level << " " << text.size();
+}
+
+TEST_F(zstd_test, UnzstdGivesBackWhatZstdTook) {
+    for (const std::string& text : {std::string(), std::string("x"), std::string(3'000'000, 'a'), noise(300'000)})
+        for (const std::size_t piece : {1u, 700u, 1'000'000u}) {
+            if (piece == 1 && text.size() == 300'000) continue; // slow, and tells nothing new
+            std::string out;
+            ASSERT_TRUE(through(unzstd(), compressed(text), piece, out));
+            ASSERT_TRUE(out == text) << text.size() << " " << piece;
+        }
+}
+
+TEST_F(zstd_test, UnzstdTakesSeveralFrames) {
+    for (const std::size_t piece : {1u, 1'000u}) {
+        std::string out;
+        ASSERT_TRUE(through(unzstd(), compressed("one") + compressed("") + compressed("two"), piece, out));
+        EXPECT_EQ(out, "onetwo");
+    }
+}
+
+TEST_F(zstd_test, UnzstdRefusesWhatIsCutShort) {
+    const std::string file = compressed("some text to be cut");
+    for (std::size_t n = 0; n < file.size(); ++n) {
+        const flow_error e = error_of(unzstd(), file.substr(0, n));
+        EXPECT_EQ(e.code, errc::premature_close);
+        EXPECT_EQ(e.detail, "zstd: the data is cut short at byte " + std::to_string(n));
+    }
+}
+
+TEST_F(zstd_test, UnzstdRefusesWhatIsDamagedOrFollows) {
+    std::string file = compressed("some text");
+    EXPECT_EQ(error_of(unzstd(), file + "plain text").code, errc::protocol);
+    file.back() ^= 1; // in the checksum
+    EXPECT_EQ(error_of(unzstd(), file).code, errc::protocol);
+    EXPECT_EQ(error_of(unzstd(), "plain text").code, errc::protocol);
+}
+
+TEST_F(zstd_test, UnzstdRefusesALargeWindow) {
+    const std::string file = compressed(noise(3'000'000), 3); // has a window of 2 MiB
+    std::string out;
+    EXPECT_TRUE(through(unzstd({.window_log_max = 21}), file, 100'000, out));
+    EXPECT_EQ(error_of(unzstd({.window_log_max = 20}), file).code, errc::protocol);
+}
+
+TEST_F(zstd_test, OptionsOutOfRangeAreRefused) {
+    EXPECT_THROW(zstd({.level = 0}), std::invalid_argument);
+    EXPECT_THROW(zstd({.level = 20}), std::invalid_argument);
+    EXPECT_EQ(error_of(unzstd({.window_log_max = 60}), "x").code, errc::failed);
+}
+
+TEST_F(zstd_test, AFailedChainDoesNotEndItsFrame) {
+    testing::sink_log<chunk> log;
+    const outcome end = run(pipeline(pieces(noise(1'000'000), 100'000), testing::fail_after{5, errc::premature_close},
+                                     zstd(), testing::recording_sink<chunk>(log)));
+    ASSERT_FALSE(end);
+    std::string out;
+    for (const chunk& c : log.items) out += c.text();
+    EXPECT_FALSE(out.empty());
+    EXPECT_EQ(error_of(unzstd(), out).code, errc::premature_close);
+}
+
+} // namespace
+} // namespace headgate
