@@ -38,10 +38,10 @@ public:
 
 private:
     union any_address {
+        sockaddr_un local; // the first and largest: {} makes all bytes zero
         sockaddr any;
         sockaddr_in v4;
         sockaddr_in6 v6;
-        sockaddr_un local;
     };
     any_address storage_{};
     socklen_t size_ = 0;

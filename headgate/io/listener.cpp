@@ -3,9 +3,26 @@
 #include <cerrno>
 
 #include <netinet/tcp.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 namespace headgate {
+
+namespace {
+
+// Whether the path is that of a Unix socket whose process has gone without removing it. (Connecting to a file that is
+// no socket is refused just so.)
+bool is_stale(const address& at) {
+    struct stat there{};
+    if (::lstat(at.path(), &there) != 0 || !S_ISSOCK(there.st_mode)) return false;
+    kernel& os = loop::current().os();
+    const int fd = os.socket(AF_UNIX, SOCK_STREAM);
+    if (fd < 0) return false;
+    const int r = os.connect(fd, at.data(), at.size());
+    os.close(fd);
+    return r == -ECONNREFUSED;
+}
+
+} // namespace
 
 result<listener> listener::open(const address& at, options o) {
     loop& l = loop::current();
@@ -16,6 +33,10 @@ result<listener> listener::open(const address& at, options o) {
     if (at.family() != AF_UNIX) os.set_option(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (o.reuse_port) os.set_option(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     int r = os.bind(fd, at.data(), at.size());
+    if (r == -EADDRINUSE && at.family() == AF_UNIX && is_stale(at)) {
+        os.unlink(at.path());
+        r = os.bind(fd, at.data(), at.size());
+    }
     if (r == 0) r = os.listen(fd, o.backlog);
     sockaddr_storage bound{};
     socklen_t size = sizeof bound;

@@ -29,7 +29,8 @@ public:
     }
     ~listener() { close(); }
 
-    // Listens at `at`. Errors are the system's.
+    // Listens at `at`. Errors are the system's. The path of a Unix socket that nobody listens at any more is taken
+    // over; one that somebody does, or a file that is no socket, is EADDRINUSE.
     static result<listener> open(const address& at, options o);
     static result<listener> open(const address& at) { return open(at, options{}); }
 
