@@ -222,9 +222,9 @@ class Haproxy(Proxy):
 
     def command(self, mode, listen, origin):
         config = self.write("haproxy.cfg", HAPROXY.format(
-            connections=min(8000, descriptor_limit() // 2 - 100), protocol="tcp" if mode == "tunnel" else "http", listen=listen,
+            connections=min(8000, descriptor_limit() // 2 - 100) if mode == "small" else 1000, protocol="tcp" if mode == "tunnel" else "http", listen=listen,
             origin=origin, settings=self.settings[mode], global_settings=self.global_settings[mode]))
-        return [self.find(), "-db", "-q", "-f", config]
+        return [self.find(), "-db", "-f", config]
 
 
 class SpliceRelay(Proxy):
