@@ -2,6 +2,7 @@
 
 #include <gateway/forward.hpp>
 
+#include <headgate/core/abort_watch.hpp>
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/http/body.hpp>
 #include <headgate/io/peer_watch.hpp>
@@ -22,32 +23,18 @@ constexpr side upstream_side = side::source;
 // Most response heads, with the beginning of the body, fit into this.
 constexpr std::size_t response_buffer = 16 * 1024;
 
-// Fails the flow of its place when the worker's drain deadline has passed.
-class abort_watch : abort_listener {
-public:
-    abort_watch(const abort_signal& s, place& at) : at_(at) {
-        aborted = [](abort_listener& l) {
-            place& p = static_cast<abort_watch&>(l).at_;
-            p.of->fail({errc::aborted, side::caller, p.stage, {}});
-        };
-        s.listen(*this);
-    }
-
-private:
-    place& at_;
-};
-
 // A request may be sent twice if it is known not to do harm (RFC 9110, section 9.2.2).
 bool idempotent(http::method m) {
     using enum http::method;
     return m == get || m == head || m == put || m == delete_ || m == options || m == trace;
 }
 
-relay_limits limits_of(const route& r, duration source_idle, duration sink_idle) {
+relay_limits limits_of(const route& r, duration source_idle, duration sink_idle, std::uint64_t& total) {
     return {.buffer_bytes = r.on.options().stream_buffer,
             .source_idle = source_idle,
             .sink_idle = sink_idle,
-            .pipes = &r.on.pipes()};
+            .pipes = &r.on.pipes(),
+            .total = &total};
 }
 
 task<upstream_lease> connect(request& rq, route r) {
@@ -69,8 +56,7 @@ task<> upload(request& rq, route r, upstream_lease& up, chunk head) {
                                                           .in = &rq.in,
                                                           .framing = rq.framing,
                                                           .decoder = &decoder,
-                                                          .limits = limits_of(r, client_idle, upstream_idle),
-                                                          .payload_bytes = &rq.up},
+                                                          .limits = limits_of(r, client_idle, upstream_idle, rq.up)},
                                         http::body_sink(up.connection(), rq.framing, std::move(head), upstream_idle));
     if (sent) {
         rq.uploaded = true;
@@ -175,8 +161,8 @@ task<bool> read_response_head(request& rq, route r, upstream_lease& up, std::err
     }
 }
 
-// The response's head is there. Sends it, and the body as it comes.
-task<> send_response(request& rq, route r, upstream_lease& up) {
+// The response's head is there. Sends it, and the body as it comes. Gives whether the upstream keeps the connection.
+task<bool> send_response(request& rq, route r, upstream_lease& up) {
     const http::response_head& head = rq.parsers->response.head();
     const body_framing from = head.framing;
     body_framing to = from;
@@ -216,8 +202,8 @@ task<> send_response(request& rq, route r, upstream_lease& up) {
                                                 .in = &up.in(),
                                                 .framing = from,
                                                 .decoder = &decoder,
-                                                .limits = limits_of(r, r.options.upstream_idle_timeout, client_idle),
-                                                .payload_bytes = &rq.down},
+                                                .limits = limits_of(r, r.options.upstream_idle_timeout, client_idle,
+                                                                    rq.down)},
                               http::body_sink(rq.client, to, std::move(out), client_idle));
         if (!sent) {
             const flow_error& e = sent.error();
@@ -225,12 +211,7 @@ task<> send_response(request& rq, route r, upstream_lease& up) {
             co_await fail(e.code, e.where, e.detail);
         }
     }
-    if (!rq.uploaded)
-        up.drop();
-    else if (reusable)
-        up.give_back();
-    else
-        up.close();
+    co_return reusable;
 }
 
 } // namespace
@@ -283,7 +264,14 @@ task<> exchange(request& rq, route r) {
         }
         std::error_code dead;
         if (co_await read_response_head(rq, r, up, dead)) {
-            co_await send_response(rq, r, up);
+            const bool kept = co_await send_response(rq, r, up);
+            uploading.stop();
+            if (!rq.uploaded)
+                up.drop();
+            else if (kept)
+                up.give_back();
+            else
+                up.close();
             co_return;
         }
         const bool retry = !again && up.reused() && at_hand && idempotent(rq.verb);

@@ -59,19 +59,21 @@ struct request {
 
     template <std::size_t N>
     struct text {
-        std::array<char, N> bytes;
-        std::size_t size = 0;
+        std::array<char, N> bytes; // not cleared: what counts is size
+        std::size_t size;
+
+        text() noexcept : size(0) {} // NOLINT(cppcoreguidelines-pro-type-member-init)
         void set(std::string_view t) noexcept {
             size = t.copy(bytes.data(), N);
         }
         std::string_view view() const noexcept { return {bytes.data(), size}; }
     };
-    text<48> client_address;
-    text<128> id;
-    text<24> method;
-    text<256> target;
+    text<48> client_address{};
+    text<128> id{};
+    text<24> method{};
+    text<256> target{};
     http::method verb = http::method::other;
-    http::body_framing framing; // of the request's body
+    http::body_framing framing{}; // of the request's body
     int client_minor = 1;
     bool keep_alive = false; // the client would go on after this request
     bool expects_continue = false;
@@ -86,8 +88,8 @@ struct request {
     int status = 0;             // of the final response
     std::uint64_t up = 0;       // bytes of the request's body, framing not counted
     std::uint64_t down = 0;     // bytes of the response's
-    std::optional<cause> why;   // how it ended, set by whoever knows better than the error tells
-    std::string_view upstream;  // where it was sent; lives as long as the route
+    std::optional<cause> why{}; // how it ended, set by whoever knows better than the error tells
+    std::string_view upstream{}; // where it was sent; lives as long as the route
 };
 
 } // namespace headgate::gateway

@@ -76,13 +76,14 @@ void upstream::close_idle() noexcept {
 }
 
 task<result<std::vector<address>>> upstream::addresses() {
-    const std::string_view host = to_.host;
-    const bool v6 = host.find(':') != std::string_view::npos;
-    const auto literal = address::parse(v6 ? "[" + to_.host + "]:0" : to_.host + ":0");
-    if (!literal) co_return std::unexpected(make_error_code(std::errc::address_not_available));
-    address at = *literal;
-    at.set_port(to_.port);
-    co_return std::vector{at};
+    const time_point now = executor::current().turn_time();
+    if (addresses_.empty() || now - addresses_at_ > addresses_age_max) {
+        auto found = co_await resolver_.resolve(to_.host, to_.port, limits_.connect_timeout);
+        if (!found) co_return std::unexpected(found.error());
+        addresses_ = std::move(*found);
+        addresses_at_ = now;
+    }
+    co_return addresses_;
 }
 
 task<result<upstream_lease>> upstream::connect() {

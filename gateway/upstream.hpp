@@ -4,6 +4,7 @@
 
 #include <headgate/core/task.hpp>
 #include <headgate/http/inbound.hpp>
+#include <headgate/io/resolver.hpp>
 #include <headgate/io/socket.hpp>
 
 #include <memory>
@@ -98,7 +99,13 @@ private:
     std::unique_ptr<upstream_connection> unpark(upstream_connection& c) noexcept;
     task<result<std::vector<address>>> addresses();
 
+    // How long the addresses of a name are used before it is looked up again.
+    static constexpr duration addresses_age_max = std::chrono::seconds(10);
+
     endpoint to_;
+    resolver resolver_;
+    std::vector<address> addresses_;
+    time_point addresses_at_{};
     std::string name_;
     limits limits_;
     list_node idle_; // used last first; owns its members

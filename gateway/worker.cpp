@@ -1,6 +1,7 @@
 #include <gateway/worker.hpp>
 
 #include <headgate/core/chunk.hpp>
+#include <headgate/core/sleep.hpp>
 
 #include <array>
 
@@ -18,22 +19,6 @@ bool out_of_descriptors(std::error_code e) {
 
 // How long no connection is accepted when there is not even a descriptor to refuse one with.
 constexpr duration shed_pause = std::chrono::milliseconds(100);
-
-class pause : ready, timer {
-public:
-    explicit pause(duration d) noexcept : for_(d) {}
-    bool await_ready() const noexcept { return false; }
-    void await_suspend(std::coroutine_handle<> h) noexcept {
-        h_ = h;
-        fire = [](timer& t) { static_cast<pause&>(t).h_.resume(); };
-        executor::current().arm(*this, for_);
-    }
-    void await_resume() const noexcept {}
-
-private:
-    duration for_;
-    std::coroutine_handle<> h_;
-};
 
 } // namespace
 
@@ -60,9 +45,14 @@ worker::worker(loop& l, const server_options& o, access_log* log)
     flush_.run = [](ready& r) { static_cast<log_flush&>(r).self->flush(); };
 }
 
-worker::~worker() {
+void worker::close() noexcept {
     accepting_.clear();
     connections_.clear();
+    service_ = nullptr;
+}
+
+worker::~worker() {
+    close();
     flush();
     if (reserve_fd_ >= 0) ::close(reserve_fd_);
 }
@@ -94,7 +84,7 @@ task<> worker::shed(listener& l, service& s) {
         if (a) refuse(std::move(a->connection), s);
     }
     reserve_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (reserve_fd_ < 0) co_await pause(shed_pause);
+    if (reserve_fd_ < 0) co_await sleep_for(shed_pause);
 }
 
 // Says why, if it can be said at once. What the client has sent already is read, so that closing does not become a reset that takes the

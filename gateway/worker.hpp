@@ -67,6 +67,8 @@ public:
     void drain();
     // Ends what is left: the requests that still run see their abort signal.
     void abort();
+    // Drops everything at once.
+    void close() noexcept;
     // Waits until no connection is left.
     nursery::drained_awaiter drained() noexcept { return connections_.drained(); }
 

@@ -27,7 +27,7 @@ public:
     std::size_t held = 0;     // bytes the part keeps now, as it reports them with hold()
     std::size_t held_max = 0; // the most it ever kept
     std::size_t limit = 0;    // its bound, 0 if it states none
-    std::uint64_t pauses = 0; // how often the consumer let it wait for longer than it took to come back at once
+    time_point moved_at{}; // when the last item passed, by the turn's clock
     const char* name = "";
 
     // Time in pulls: this part, or one before it, at work or waiting.
@@ -46,8 +46,13 @@ public:
     }
     void end_pull(std::size_t item) noexcept {
         end();
+        moved(item);
+    }
+    // Counts an item that passed by another way than a pull.
+    void moved(std::size_t item) noexcept {
         ++items;
         bytes += item;
+        moved_at = executor::current().turn_time();
     }
     void end() noexcept {
         const time_point now = executor::current().now();

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <headgate/core/abort.hpp>
+#include <headgate/core/abort_watch.hpp>
 #include <headgate/core/outcome.hpp>
 #include <headgate/core/stream.hpp>
 #include <headgate/flow/compose.hpp>
@@ -24,35 +24,23 @@ struct pipe_options {
 namespace detail {
 
 // The parts of the chain that end it from outside, all of them waits that are taken back with the chain.
-class chain_limits {
+class chain_limits : timer {
 public:
-    chain_limits(const pipe_options& options, place& sink) : sink_(sink), idle_limit_(options.idle) {
-        abort_.self = timeout_.self = idle_.self = this;
-        abort_.aborted = [](abort_listener& l) {
-            auto& a = static_cast<abort_part&>(l);
-            a.self->end(a.signal.reason(), {});
-        };
-        abort_.signal = options.abort;
-        timeout_.fire = [](timer& t) { static_cast<timer_part&>(t).self->end(errc::timed_out, {}); };
-        idle_.fire = [](timer& t) { static_cast<timer_part&>(t).self->check_idle(); };
-        timeout_limit_ = options.timeout;
+    chain_limits(const pipe_options& options, joint& sink) : sink_(sink), options_(options), abort_(sink) {
+        timer::fire = [](timer& t) { static_cast<chain_limits&>(t).check_idle(); };
+        timeout_.fire = [](timer& t) { static_cast<deadline&>(t).self->end(errc::timed_out, {}); };
     }
 
     void start() {
         executor& e = executor::current();
-        e.arm(timeout_, timeout_limit_);
-        moved_ = e.turn_time();
-        e.arm(idle_, idle_limit_);
-        abort_.signal.listen(abort_);
+        e.arm(timeout_, options_.timeout);
+        sink_.moved_at = e.turn_time();
+        e.arm(*this, options_.idle);
+        abort_.start(options_.abort);
     }
-    void moved() noexcept { moved_ = executor::current().turn_time(); }
 
 private:
-    struct abort_part : abort_listener {
-        chain_limits* self;
-        abort_signal signal;
-    };
-    struct timer_part : timer {
+    struct deadline : timer {
         chain_limits* self;
     };
 
@@ -62,19 +50,16 @@ private:
     // Looked at when the limit has passed since it was armed: items that moved meanwhile only left a time stamp.
     void check_idle() {
         executor& e = executor::current();
-        if (e.turn_time() - moved_ >= idle_limit_)
+        if (e.turn_time() - sink_.moved_at >= options_.idle)
             end(errc::idle, "nothing moved");
         else
-            e.arm_at(idle_, moved_ + idle_limit_);
+            e.arm_at(*this, sink_.moved_at + options_.idle);
     }
 
-    place& sink_;
-    duration timeout_limit_ = forever;
-    duration idle_limit_;
-    time_point moved_{};
-    abort_part abort_;
-    timer_part timeout_;
-    timer_part idle_;
+    joint& sink_;
+    const pipe_options& options_;
+    abort_watch abort_;
+    deadline timeout_{{}, this};
 };
 
 template <class Sink>
@@ -96,7 +81,6 @@ task<> pump(stream<T> in, Sink sink, joint& out, chain_limits& limits) {
         out.begin_pull();
         co_await at_place(sink.write(std::move(*item)), out);
         out.end_pull(bytes);
-        limits.moved();
     }
     out.begin_pull();
     co_await at_place(sink.finish(), out);

@@ -79,7 +79,7 @@ stream<chunk> body_stream(body_source s) {
         if (body.malformed()) co_await fail(errc::protocol, s.decoder->error().reason);
         chunk piece = payload.empty() ? chunk() : s.in->share(payload);
         s.in->consume(used);
-        if (s.payload_bytes) *s.payload_bytes += piece.size();
+        if (s.limits.total) *s.limits.total += piece.size();
         if (!piece.empty()) co_yield std::move(piece);
     }
 }
@@ -149,9 +149,8 @@ task<> relay_available(body_source& s, body_sink& sink, unframer& body, joint& o
     if (payload != 0 || last || !sink.head_sent())
         co_await sink.write({pieces.data(), count}, last, last && chunked ? s.decoder->trailers() : std::string_view());
     out.set_held(0);
-    out.items += 1;
-    out.bytes += payload;
-    if (s.payload_bytes) *s.payload_bytes += payload;
+    out.moved(payload);
+    if (s.limits.total) *s.limits.total += payload;
 }
 
 } // namespace
@@ -171,11 +170,9 @@ task<> relay(body_source source, body_sink sink, joint& out, headgate::detail::c
         if (bulk && plain(source.framing) && plain(sink.framing())) {
             relay_limits rest = source.limits;
             rest.bytes_max = body.left();
-            const std::uint64_t before = out.bytes;
             const std::uint64_t n = co_await relay_bytes(*source.from, sink.to(), rest, out);
             body.skip(n);
             sink.count(n);
-            if (source.payload_bytes) *source.payload_bytes += out.bytes - before;
             if (body.ended()) break;
             if (!body.end_of_connection()) co_await fail(errc::premature_close, side::source);
             break;

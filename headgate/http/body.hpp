@@ -17,8 +17,7 @@ struct body_source {
     inbound* in;
     body_framing framing;
     chunked_decoder* decoder = nullptr; // for chunked framing; holds the trailers afterwards
-    relay_limits limits;
-    std::uint64_t* payload_bytes = nullptr; // counts what has passed, framing not included
+    relay_limits limits; // its total counts payload, framing not included
 
     stream<chunk> into_stream() &&;
     const char* name() const noexcept { return "body"; }

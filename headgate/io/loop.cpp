@@ -67,21 +67,20 @@ result<slot*> loop::open(int fd) {
     return &s;
 }
 
-void loop::close(slot& s) noexcept {
-    const int fd = s.fd;
-    s.fd = -1;
+int loop::forget(slot& s) noexcept {
+    // Waits that are left lose their descriptor: they are not told of the next one with the same number.
+    for (io_wait* w : {s.reading, s.writing, s.hanging_up})
+        if (w) w->leave();
     s.generation = (s.generation + 1) & 0x7fff'ffff;
     --open_;
-    kernel_.close(fd);
+    return std::exchange(s.fd, -1);
 }
 
+void loop::close(slot& s) noexcept { kernel_.close(forget(s)); }
+
 int loop::release(slot& s) noexcept {
-    const int fd = s.fd;
-    kernel_.unwatch(fd);
-    s.fd = -1;
-    s.generation = (s.generation + 1) & 0x7fff'ffff;
-    --open_;
-    return fd;
+    kernel_.unwatch(s.fd);
+    return forget(s);
 }
 
 // Each waiter may end the life of the descriptor, or of any other; so the slot is looked at anew before the next is told.

@@ -110,6 +110,7 @@ private:
     using block = std::array<slot, slots_per_block>;
 
     slot& slot_of(int fd);
+    int forget(slot& s) noexcept;
     void dispatch(const io_event& e);
     void notify(slot& s, std::uint32_t generation, io_wait* slot::* who);
     void run_remote();

@@ -84,9 +84,9 @@ private:
 
     void moved(std::size_t n) noexcept {
         moved_ += n;
-        out_.bytes += n;
-        ++out_.items;
+        out_.moved(n);
         out_.set_held(0);
+        if (limits_.total) *limits_.total += n;
     }
 
     task<> empty(pipe_lease& pipe) {

@@ -16,6 +16,7 @@ struct relay_limits {
     duration source_idle = forever;       // the longest wait for the source, while it is we who wait
     duration sink_idle = forever;         // the longest wait for the sink to take anything
     pipe_pool* pipes = nullptr;           // without one, all is copied
+    std::uint64_t* total = nullptr;       // counts what has passed, as it passes
 };
 
 // Moves bytes from `from` to `to` until the end of `from` or `bytes_max`, and counts them in `out`. Small messages are copied through a

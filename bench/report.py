@@ -1,0 +1,121 @@
+"""The report of a comparison, in Markdown."""
+
+import os
+import platform
+import re
+import shlex
+import statistics
+import sys
+from pathlib import Path
+
+from proxies import Haproxy, Headgate, Nginx, Unavailable
+
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+PEERS = ("nginx", "haproxy")
+
+
+def number(value):
+    """Three digits that mean something."""
+    if value >= 1000:
+        return f"{value:,.0f}"
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+
+
+def spread(values):
+    return f"{number(statistics.median(values))} [{number(min(values))} - {number(max(values))}]"
+
+
+def markdown(scenarios, results, options, network, seconds):
+    lines = [f"Measured in {seconds:.0f} s with `{command(options)}` on {machine()}, over {network}.",
+             f"{versions(options)}.", ""]
+    lines += [
+        f"Each proxy has one worker, alone on core {options.proxy_core}; load and origin are on core {options.load_core}. "
+        f"The proxies take turns; each value is the median of {options.rounds} rounds, [least - most]. Less is better.",
+        "CPU is what the scheduler has accounted, in nanoseconds, to all threads of the proxy and to the kernel thread for "
+        "network work of its core. On loopback it includes the receiving side's work for what the proxy sends, and not the "
+        "proxy's for what it is sent: the same for all of them. Memory is the proportional set size; the kernel's own "
+        "memory for sockets is the same for all and not in it.", ""]
+    for scenario in scenarios:
+        lines += table(scenario, results[scenario.name]) + [""]
+    lines.append(noise(results))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def table(scenario, measured):
+    medians = {name: statistics.median(m.values) for name, m in measured.items() if m.values}
+    best_peer = min((medians[name] for name in PEERS if name in medians), default=None)
+    rows = [["", scenario.unit, "to nginx", "to best peer", scenario.rate_unit or "-"]]
+    for name, m in measured.items():
+        if m.problem:
+            rows.append([name, m.problem, "-", "-", "-"])
+            continue
+        rows.append([name, spread(m.values) if m.values else "-",
+                     ratio(medians.get(name), medians.get("nginx")), ratio(medians.get(name), best_peer),
+                     number(statistics.median(m.rates)) if m.rates else "-"])
+    return [f"**{scenario.name}**: {scenario.title}", ""] + align(rows)
+
+
+def ratio(value, base):
+    return f"{value / base:.2f}" if value is not None and base else "-"
+
+
+def align(rows):
+    """A Markdown table whose source is aligned as well: names to the left, numbers to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths = [max(w, 3) for w in widths]
+
+    def line(row):
+        cells = [row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
+        return "| " + " | ".join(cells) + " |"
+    rule = "|" + "|".join(["-" * (widths[0] + 2)] + ["-" * (w + 1) + ":" for w in widths[1:]]) + "|"
+    return [line(rows[0]), rule] + [line(row) for row in rows[1:]]
+
+
+def noise(results):
+    """What else ran on the proxies' core: whether the run can be trusted."""
+    others = [share for by_name in results.values() for m in by_name.values() for share in m.others]
+    if not others:
+        return ""
+    text = (f"Other programs had {100 * statistics.median(others):.0f} % of the proxies' core during a measurement "
+            f"(median), {100 * max(others):.0f} % at most.")
+    return text + (" That is much: repeat this on a quieter machine." if statistics.median(others) > 0.1 else "")
+
+
+def command(options):
+    words = ["./dev", "bench"]
+    skip = False
+    for word in sys.argv[1:]:  # without what names files of this machine
+        private = word.split("=")[0] in ("--headgate", "--tools", "--output")
+        if not private and not skip:
+            words.append(word)
+        skip = private and "=" not in word
+    return shlex.join(words)
+
+
+def machine():
+    model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
+    name = model[1] if model else platform.machine()
+    return f"{os.cpu_count()} cores ({name}), Linux {platform.release()}"
+
+
+def versions(options):
+    found = []
+    for proxy in (Headgate(options.headgate), Nginx(), Haproxy()):
+        if proxy.name == "headgate" or proxy.name in options.peers:
+            try:
+                found.append(f"{proxy.name} {proxy.version()}")
+            except (Unavailable, IndexError, AttributeError, OSError):
+                found.append(f"{proxy.name} (not there)")
+    return "Versions: " + ", ".join(found)
+
+
+def save(path, text):
+    """Writes the report to `path`; between its two markers, if the file has them."""
+    old = path.read_text() if path.exists() else ""
+    if BEGIN in old and END in old:
+        head, _, rest = old.partition(BEGIN)
+        text = head + BEGIN + "\n" + text + END + rest.partition(END)[2]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)

@@ -1,0 +1,122 @@
+#include <gateway/cli.hpp>
+
+#include <gateway/proxy.hpp>
+#include <gateway/server.hpp>
+#include <gateway/tunnel.hpp>
+#include <gateway/units.hpp>
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <thread>
+
+namespace headgate::gateway {
+
+namespace {
+
+// Options whose values have units, or a form of their own: the text is parsed by `parse`, and its error is the option's.
+template <class Value, class Parse>
+CLI::Option* add_parsed(CLI::App& app, const std::string& name, Value& value, Parse parse, const std::string& help) {
+    return app.add_option_function<std::string>(
+        name,
+        [&value, parse, name](const std::string& text) {
+            auto parsed = parse(text);
+            if (!parsed) throw CLI::ValidationError(name, parsed.error());
+            value = *parsed;
+        },
+        help);
+}
+
+void add_duration(CLI::App& app, const std::string& name, duration& value, const std::string& help) {
+    add_parsed(app, name, value, parse_duration, help)->type_name("TIME")->default_str(format_duration(value));
+}
+
+void add_bytes(CLI::App& app, const std::string& name, std::size_t& value, const std::string& help) {
+    add_parsed(app, name, value, parse_bytes, help)->type_name("SIZE")->default_str(format_bytes(value));
+}
+
+void add_count(CLI::App& app, const std::string& name, std::size_t& value, std::size_t least, const std::string& help) {
+    app.add_option(name, value, help)
+        ->check(CLI::Range(least, std::size_t{10'000'000}))
+        ->type_name("N")
+        ->capture_default_str();
+}
+
+void add_server_options(CLI::App& app, server_options& o) {
+    add_parsed(app, "--listen", o.listen, address::parse, "Where to accept connections: address:port, or unix:path")
+        ->type_name("ADDRESS")
+        ->default_str(o.listen.text());
+    app.add_option("--workers", o.workers, "Threads, each with its own event loop and listener")
+        ->check(CLI::Range(1u, 1024u))
+        ->type_name("N")
+        ->default_str("one per core");
+    add_duration(app, "--drain-timeout", o.drain_timeout, "How long requests may still run after SIGTERM");
+    app.add_option("--access-log", o.access_log, "A line per request on standard output: on or off")
+        ->type_name("on|off")
+        ->default_str("on");
+    add_count(app, "--connections-max", o.connections_max, 1, "Client connections per worker; more get 503");
+    add_bytes(app, "--stream-buffer", o.stream_buffer, "The most bytes copied through memory per stream and direction");
+    add_count(app, "--splice-pipes-max", o.splice_pipes_max, 0, "Kernel pipes per worker for bulk streams; more copy");
+    add_duration(app, "--connect-timeout", o.connect_timeout, "For a connection to the upstream");
+}
+
+void add_proxy(CLI::App& app, server_options& s, proxy_options& o) {
+    add_parsed(app, "--to", o.to, parse_http_url, "The upstream: http://host:port")->type_name("URL")->required();
+    add_server_options(app, s);
+    add_duration(app, "--header-timeout", o.header_timeout, "For a client's whole request head");
+    add_duration(app, "--keep-alive-timeout", o.keep_alive_timeout, "Between a client's requests");
+    add_duration(app, "--client-idle-timeout", o.client_idle_timeout, "With no byte of a body to or from the client");
+    add_duration(app, "--first-byte-timeout", o.first_byte_timeout, "For the upstream's response head");
+    add_duration(app, "--upstream-idle-timeout", o.upstream_idle_timeout,
+                 "With no byte of a body to or from the upstream");
+    add_duration(app, "--upstream-keep-alive-timeout", o.upstream_keep_alive_timeout,
+                 "For an unused connection to the upstream");
+    add_count(app, "--upstream-idle-max", o.upstream_idle_max, 0, "Unused upstream connections kept per worker");
+    add_bytes(app, "--head-bytes-max", o.heads.head_bytes_max, "The longest head of a request (431) or response (502)");
+    app.add_option("--headers-max", o.heads.headers_max, "The most fields in a head")
+        ->check(CLI::Range(std::size_t{1}, http::header_list::capacity))
+        ->type_name("N")
+        ->capture_default_str();
+}
+
+void add_tunnel(CLI::App& app, server_options& s, tunnel_options& o) {
+    add_parsed(app, "--to", o.to, parse_endpoint, "The upstream: host:port")->type_name("HOST:PORT")->required();
+    add_server_options(app, s);
+    add_duration(app, "--idle-timeout", o.idle_timeout, "With nothing moved either way");
+    add_duration(app, "--half-close-timeout", o.half_close_timeout, "With nothing moved, after one side has ended");
+}
+
+template <class Service, class Options>
+make_service service_of(const Options& o) {
+    return [o](worker& w) -> std::unique_ptr<service> { return std::make_unique<Service>(w, o); };
+}
+
+} // namespace
+
+int run_command_line(int argc, char** argv) {
+    CLI::App app("headgate: a streaming gateway. Moves bytes between clients and services, and lets nothing leak.", "headgate");
+    app.require_subcommand(1);
+    app.set_version_flag("--version", "headgate " HEADGATE_VERSION);
+    app.footer("Times: 500ms, 30s, 5m, 1h. Sizes: 64KiB, 1MiB, bytes.\n"
+               "Signals: TERM and INT drain and end, a second one ends at once; USR1 prints what is alive.");
+
+    server_options s;
+    s.listen = *address::parse("127.0.0.1:8080");
+    s.workers = std::max(1u, std::thread::hardware_concurrency());
+    proxy_options p;
+    tunnel_options t;
+    CLI::App* proxy_command = app.add_subcommand("proxy", "HTTP/1.1 reverse proxy to one upstream");
+    add_proxy(*proxy_command, s, p);
+    CLI::App* tunnel_command = app.add_subcommand("tunnel", "TCP tunnel to one upstream");
+    add_tunnel(*tunnel_command, s, t);
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        return app.exit(e) == 0 ? 0 : 2;
+    }
+    if (*proxy_command) return run_server(s, service_of<proxy>(p), "http://" + p.to.text());
+    return run_server(s, service_of<tunnel>(t), t.to.text());
+}
+
+} // namespace headgate::gateway

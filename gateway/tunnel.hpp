@@ -1,0 +1,35 @@
+#pragma once
+
+#include <gateway/cause.hpp>
+#include <gateway/upstream.hpp>
+#include <gateway/worker.hpp>
+
+#include <headgate/core/task.hpp>
+
+#include <optional>
+
+namespace headgate::gateway {
+
+// A TCP tunnel: two pipelines, one each way. A clean end of one side is passed on as a half-close and the other direction goes on, under a
+// clock; any failure of either side ends both at once, with a reset to each.
+class tunnel final : public service {
+public:
+    tunnel(worker& w, const tunnel_options& o);
+
+    task<> serve(socket client, peer_address peer) override;
+    std::string_view refusal() const noexcept override { return {}; }
+    void drain() noexcept override {}
+    std::size_t upstream_busy() const noexcept override { return upstream_.busy(); }
+
+private:
+    struct connection;
+    task<> run(connection& c);
+    task<> direction(connection& c, socket& from, socket& to, party sender);
+    task<> check_idle(connection& c, place& at);
+
+    worker& worker_;
+    tunnel_options options_;
+    upstream upstream_;
+};
+
+} // namespace headgate::gateway

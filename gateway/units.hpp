@@ -1,0 +1,26 @@
+#pragma once
+
+#include <gateway/options.hpp>
+
+#include <expected>
+#include <string>
+#include <string_view>
+
+namespace headgate::gateway {
+
+// "500ms", "30s", "5m", "1h". The error says what would be right.
+std::expected<duration, std::string> parse_duration(std::string_view text);
+
+// "64KiB", "1MiB", "2GiB", or a number of bytes.
+std::expected<std::size_t, std::string> parse_bytes(std::string_view text);
+
+// "http://host:port" (port 80 if left out). Neither path nor query nor user: they would have no meaning.
+std::expected<endpoint, std::string> parse_http_url(std::string_view text);
+
+// "host:port"; the host may be a name, an IPv4 address, or an IPv6 address in brackets.
+std::expected<endpoint, std::string> parse_endpoint(std::string_view text);
+
+std::string format_duration(duration d);
+std::string format_bytes(std::size_t n);
+
+} // namespace headgate::gateway

@@ -1,0 +1,219 @@
+"""The gateway under test, as a process."""
+
+import dataclasses
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import threading
+
+from . import process
+from .wait import eventually
+
+BINARY = os.environ.get("HEADGATE_BIN", "")
+SANITIZED = bool(os.environ.get("HEADGATE_SANITIZE"))
+
+LISTENING = re.compile(r"headgate: listening on (\S+):(\d+), forwarding to (\S+), (\d+) workers?")
+LIVE = re.compile(r"headgate: live ((?:\w+=\d+ ?)+)")
+LOG = re.compile(
+    r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (?P<status>\d{3}|-) (?P<method>\S+) (?P<target>\S+) "
+    r"client=(?P<client>\S+) upstream=(?P<upstream>\S+) up=(?P<up>\d+) down=(?P<down>\d+) ms=(?P<ms>\d+\.\d{3}) "
+    r"end=(?P<end>[a-z_]+) id=(?P<id>\S+)")
+ENDS = {
+    "complete", "client_closed", "client_reset", "client_idle", "client_slow_header", "client_protocol", "upstream_refused",
+    "upstream_unreachable", "upstream_connect_timeout", "upstream_closed", "upstream_reset", "upstream_timeout",
+    "upstream_idle", "upstream_protocol", "drained", "overloaded", "internal"}
+SANITIZER_REPORT = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|terminate called")
+
+
+@dataclasses.dataclass
+class LogLine:
+    time: str
+    status: int  # or None
+    method: str
+    target: str
+    client: str
+    upstream: str
+    up: int
+    down: int
+    ms: float
+    end: str
+    id: str
+
+    @classmethod
+    def parse(cls, line):
+        found = LOG.fullmatch(line)
+        if not found or found["end"] not in ENDS:
+            raise AssertionError(f"malformed log line: {line!r}")
+        values = found.groupdict()
+        values["status"] = None if values["status"] == "-" else int(values["status"])
+        values.update(up=int(values["up"]), down=int(values["down"]), ms=float(values["ms"]))
+        return cls(**values)
+
+
+class Gateway:
+    """`headgate COMMAND --to TO FLAGS`, ready for connections when constructed. stop() must be called."""
+
+    def __init__(self, command, to, *flags, workers=1, nofile=None):
+        if not BINARY:
+            raise RuntimeError("HEADGATE_BIN must name the gateway's program")
+        self.arguments = [BINARY, command, "--to", to, "--listen", "127.0.0.1:0", "--workers", str(workers), *flags]
+        # Sockets of ours must not be inherited: an end would not be seen while the gateway held a copy.
+        self.process = subprocess.Popen(
+            self.arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            close_fds=True, preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, nofile)) if nofile else None)
+        self.pid = self.process.pid
+        self.errors = []  # lines of stderr
+        self.all_logs = []  # every access log line there ever was
+        self.malformed = []
+        self._unseen = []  # those that wait_for_log() has not given out
+        self._lives = []
+        self._changed = threading.Condition()
+        self._listening = None
+        self._readers = [threading.Thread(target=self._read_stdout, daemon=True),
+                         threading.Thread(target=self._read_stderr, daemon=True)]
+        for reader in self._readers:
+            reader.start()
+        try:
+            eventually(lambda: self._listening or self.process.poll() is not None, 30, "the gateway listens")
+            if not self._listening:
+                raise AssertionError(f"the gateway ended with {self.process.returncode}: {self.stderr()}")
+        except BaseException:
+            self.kill()
+            raise
+        self.address = (self._listening[1], int(self._listening[2]))
+
+    @property
+    def name(self):
+        return "%s:%d" % self.address
+
+    def url(self, target="/"):
+        return f"http://{self.name}{target}"
+
+    # ---- what it says
+
+    def stderr(self):
+        return "\n".join(self.errors)
+
+    def wait_for_log(self, predicate=None, within=5.0, **wanted):
+        """Takes the first access log line that fits and was not taken before."""
+
+        def fits(line):
+            return all(getattr(line, name) == value for name, value in wanted.items()) and (
+                predicate is None or predicate(line))
+
+        def take():
+            for i, line in enumerate(self._unseen):
+                if fits(line):
+                    return self._unseen.pop(i)
+            return None
+
+        with self._changed:
+            found = self._changed.wait_for(lambda: (line := take()) and self._taken(line), within)
+        if not found:
+            raise AssertionError(f"no log line with {wanted} within {within} s; of {len(self._unseen)} the last are "
+                                 f"{self._unseen[-3:]}; malformed {self.malformed[-3:]}; stderr: {self.stderr()}")
+        return self._last_taken
+
+    def unseen_logs(self):
+        with self._changed:
+            return list(self._unseen)
+
+    def live(self):
+        """The gateway's own count of what is alive, now."""
+        with self._changed:
+            before = len(self._lives)
+            os.kill(self.pid, signal.SIGUSR1)
+            if not self._changed.wait_for(lambda: len(self._lives) > before, 10):
+                raise AssertionError(f"no answer to SIGUSR1; stderr: {self.stderr()}")
+            return self._lives[-1]
+
+    # ---- what the system says
+
+    def descriptors(self):
+        return process.descriptors(self.pid)
+
+    def resident_bytes(self):
+        return process.resident_bytes(self.pid)
+
+    def cpu_seconds(self):
+        return process.cpu_seconds(self.pid)
+
+    # ---- its end
+
+    def signal(self, number):
+        os.kill(self.pid, number)
+
+    def wait_exit(self, within=10.0):
+        """The exit code, when all it wrote was read."""
+        try:
+            code = self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the gateway runs on after {within} s; stderr: {self.stderr()}") from None
+        for reader in self._readers:
+            reader.join(10)
+        return code
+
+    def stop(self, within=20.0):
+        """Ends the gateway by SIGTERM and asserts that it ended well and never misbehaved."""
+        try:
+            if self.process.poll() is None:
+                self.signal(signal.SIGTERM)
+            code = self.wait_exit(within)
+        finally:
+            self.kill()
+        text = self.stderr()
+        if code != 0 or SANITIZER_REPORT.search(text):
+            raise AssertionError(f"the gateway ended with {code}; stderr:\n{text}")
+        if self.malformed:
+            raise AssertionError(f"the gateway wrote {self.malformed}")
+        if internal := [line for line in self.all_logs if line.end == "internal"]:
+            raise AssertionError(f"internal errors: {internal}; stderr:\n{text}")
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for reader in self._readers:
+            reader.join(10)
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+    def refuses(self):
+        """Whether a connection is refused."""
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(self.address) != 0
+
+    # ---- inside
+
+    def _taken(self, line):
+        self._last_taken = line
+        return True
+
+    def _read_stdout(self):
+        for text in self.process.stdout:
+            text = text.rstrip("\n")
+            if found := LISTENING.fullmatch(text):
+                self._listening = found
+                continue
+            with self._changed:
+                try:
+                    line = LogLine.parse(text)
+                except AssertionError:
+                    self.malformed.append(text)
+                else:
+                    self.all_logs.append(line)
+                    self._unseen.append(line)
+                self._changed.notify_all()
+
+    def _read_stderr(self):
+        for text in self.process.stderr:
+            text = text.rstrip("\n")
+            with self._changed:
+                self.errors.append(text)
+                if found := LIVE.fullmatch(text):
+                    self._lives.append({k: int(v) for k, v in (item.split("=") for item in found[1].split())})
+                self._changed.notify_all()

@@ -1,0 +1,58 @@
+"""What /proc knows of a process."""
+
+import os
+import re
+import resource
+
+
+def descriptors(pid):
+    """The open descriptors by kind: {"socket": 5, "pipe": 2, "anon_inode": 3, "other": 1}."""
+    counts = {"socket": 0, "pipe": 0, "anon_inode": 0, "other": 0}
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            link = os.readlink(f"/proc/{pid}/fd/{name}")
+        except OSError:
+            continue  # closed meanwhile
+        kind = link.split(":")[0]
+        counts[kind if kind in counts else "other"] += 1
+    return counts
+
+
+def resident_bytes(pid):
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+        return int(re.search(r"^Rss: +(\d+) kB", file.read(), re.MULTILINE)[1]) * 1024
+
+
+def cpu_seconds(pid):
+    """User and system time of all threads."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def threads(pid):
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+STATES = {"01": "established", "02": "syn_sent", "04": "fin_wait1", "05": "fin_wait2", "08": "close_wait"}
+
+
+def sockets_to(port):
+    """The states of this machine's IPv4 sockets whose remote end is 127.0.0.1:port and that a process still holds."""
+    found = []
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        for line in file.readlines()[1:]:
+            fields = line.split()
+            if fields[2] == f"0100007F:{port:04X}" and fields[9] != "0":
+                found.append(STATES.get(fields[3], fields[3]))
+    return found
+
+
+def raise_descriptor_limit(wanted):
+    """Raises this process's soft limit; returns whether `wanted` descriptors can be had."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        target = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+        soft = target
+    return soft >= wanted
