@@ -37,6 +37,17 @@ relay_limits limits_of(const route& r, duration source_idle, duration sink_idle,
             .total = &total};
 }
 
+// A head and a body that is there already, as one write.
+class head_and_body {
+public:
+    head_and_body(const chunk& head, std::string_view body)
+        : parts_{{{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(body.data()), body.size()}}} {}
+    std::span<iovec> pieces() noexcept { return {parts_.data(), parts_[1].iov_len == 0 ? 1u : 2u}; }
+
+private:
+    std::array<iovec, 2> parts_;
+};
+
 task<upstream_lease> connect(request& rq, route r) {
     auto c = co_await r.upstream.connect();
     if (!c) {
@@ -188,9 +199,8 @@ task<bool> send_response(request& rq, route r, upstream_lease& up) {
                          (from.how == body_framing::kind::length && up.in().bytes().size() >= length);
     if (at_hand) {
         const std::string_view body = up.in().bytes().substr(0, length);
-        std::array<iovec, 2> parts{{{out.data(), out.size()}, {const_cast<char*>(body.data()), body.size()}}};
-        const auto written = co_await rq.client.write_all(std::span(parts.data(), body.empty() ? 1 : 2),
-                                                          r.options.client_idle_timeout);
+        head_and_body parts(out, body);
+        const auto written = co_await rq.client.write_all(parts.pieces(), r.options.client_idle_timeout);
         if (!written) co_await fail(written.error(), client_side);
         up.in().consume(length);
         rq.down = length;
@@ -249,10 +259,8 @@ task<> exchange(request& rq, route r) {
         if (!up) up = co_await connect(rq, r);
         strand uploading;
         if (at_hand) {
-            std::array<iovec, 2> parts{{{const_cast<char*>(upstream_head.data()), upstream_head.size()},
-                                        {const_cast<char*>(body.data()), body.size()}}};
-            const auto written = co_await up.connection().write_all(std::span(parts.data(), body.empty() ? 1 : 2),
-                                                                    r.options.upstream_idle_timeout);
+            head_and_body parts(upstream_head, body.text());
+            const auto written = co_await up.connection().write_all(parts.pieces(), r.options.upstream_idle_timeout);
             // What was not taken is not lost yet: the upstream may have answered, or it is a connection to replace.
             if (!written && written.error() == errc::timed_out) {
                 rq.why = cause::upstream_idle;

@@ -107,22 +107,23 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const peer_ad
     rq.begun = executor::current().turn_time();
     if (!co_await read_head(rq)) {
         if (rq.why) log(rq, peer);
+        if (rq.status != 0) co_await linger(rq);
         co_return false;
     }
     const count_guard counted(worker_.requests);
     take_head(rq, peer);
     if (rq.verb == http::method::connect) {
         rq.why = cause::client_protocol;
-        rq.persistent = co_await answer(rq, 405, "CONNECT is not served here", false);
+        co_await answer(rq, 405, "CONNECT is not served here", false);
         log(rq, peer);
-        co_return rq.persistent;
+        co_await linger(rq);
+        co_return false;
     }
     const auto end = co_await attempt(exchange(rq, {worker_, options_, upstream_}));
     rq.parsers.release();
     if (end) {
         rq.why = cause::complete;
         if (!rq.uploaded) rq.persistent = false;
-        if (!rq.persistent) co_await linger(client, in);
     } else {
         const flow_error& e = end.error();
         if (!rq.why) rq.why = cause_of(e.code, e.where == side::source ? party::upstream : party::client);
@@ -130,10 +131,11 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const peer_ad
             client.reset(); // what it has of the answer must not look whole
             rq.persistent = false;
         } else {
-            rq.persistent = co_await answer(rq, status_of(*rq.why), describe(*rq.why, rq, e), true);
+            co_await answer(rq, status_of(*rq.why), describe(*rq.why, rq, e), true);
         }
     }
     log(rq, peer);
+    if (!rq.persistent && client) co_await linger(rq);
     co_return rq.persistent;
 }
 
@@ -200,34 +202,32 @@ void proxy::take_head(request& rq, const peer_address& peer) {
 }
 
 // Gives an answer of our own. The connection goes on if nothing of the request is left unread.
-task<bool> proxy::answer(request& rq, int status, std::string detail, bool may_persist) {
+task<> proxy::answer(request& rq, int status, std::string detail, bool may_persist) {
     rq.status = status;
     const bool read = rq.head_read && (rq.uploaded || !rq.framing.has_body());
-    const bool persistent = may_persist && read && rq.keep_alive && !worker_.draining();
+    rq.persistent = may_persist && read && rq.keep_alive && !worker_.draining();
     const chunk out = make_response({.status = status,
                                      .detail = detail,
                                      .request_id = rq.id.view(),
-                                     .keep_alive = persistent,
+                                     .keep_alive = rq.persistent,
                                      .head_only = rq.verb == http::method::head,
                                      .retry_after = status == 503 ? 1 : 0});
-    const auto written = co_await rq.client.write_all(out.text(), options_.client_idle_timeout);
-    if (!written) co_return false;
-    if (!persistent) co_await linger(rq.client, rq.in);
-    co_return persistent;
+    if (!co_await rq.client.write_all(out.text(), options_.client_idle_timeout)) rq.persistent = false;
 }
 
-// Ends our direction and reads what the client still sends, within limits: closing with unread bytes would reset the connection,
-// and the client might lose the answer (RFC 9112, section 9.6).
-task<> proxy::linger(socket& client, http::inbound& in) {
-    in.release();
-    if (client.end()) co_return;
+// Ends our direction and, if the client has sent more than was used, reads on, within limits: closing with unread bytes would reset the
+// connection, and the client might lose the answer (RFC 9112, section 9.6).
+task<> proxy::linger(request& rq) {
+    const bool more = !rq.in.empty() || !rq.uploaded || rq.client.state().readable;
+    rq.in.release();
+    if (!more || rq.client.end()) co_return;
     std::size_t read = 0;
     const time_point until = executor::current().turn_time() + linger_time_max;
     while (read < linger_bytes_max) {
         const duration left = until - executor::current().turn_time();
-        if (left <= duration::zero() || !co_await client.readable(left)) co_return;
+        if (left <= duration::zero() || !co_await rq.client.readable(left)) co_return;
         chunk buffer(chunk_small);
-        const auto n = co_await client.read_some(buffer.bytes(), left);
+        const auto n = co_await rq.client.read_some(buffer.bytes(), left);
         if (!n || *n == 0) co_return;
         read += *n;
     }
