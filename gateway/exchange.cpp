@@ -179,8 +179,12 @@ task<bool> send_response(request& rq, route r, upstream_lease& up) {
     body_framing to = from;
     if (rq.client_minor == 0 && from.how == body_framing::kind::chunked) to.how = body_framing::kind::until_close;
     const bool reusable = head.keep_alive && head.minor_version == 1;
-    rq.persistent = rq.keep_alive && to.how != body_framing::kind::until_close && !r.on.draining() &&
-                    (rq.uploaded || !rq.expects_continue);
+    const std::uint64_t length = from.how == body_framing::kind::length ? from.length : 0;
+    const bool at_hand = from.how == body_framing::kind::none ||
+                         (from.how == body_framing::kind::length && up.in().bytes().size() - head.head_bytes >= length);
+    // A final answer in the midst of an upload ends the upload if it is an error or is complete; otherwise the two go on side by side.
+    const bool cuts_upload = !rq.uploaded && (head.status >= 300 || at_hand);
+    rq.persistent = rq.keep_alive && to.how != body_framing::kind::until_close && !r.on.draining() && !cuts_upload;
     chunk out = make_client_head(head, {.body = to,
                                         .persistent = rq.persistent,
                                         .client_minor = rq.client_minor,
@@ -194,9 +198,6 @@ task<bool> send_response(request& rq, route r, upstream_lease& up) {
     rq.answered = true;
     rq.parsers.release();
 
-    const std::uint64_t length = from.how == body_framing::kind::length ? from.length : 0;
-    const bool at_hand = from.how == body_framing::kind::none ||
-                         (from.how == body_framing::kind::length && up.in().bytes().size() >= length);
     if (at_hand) {
         const std::string_view body = up.in().bytes().substr(0, length);
         head_and_body parts(out, body);
