@@ -14,8 +14,8 @@ namespace {
 // Most heads fit into the first; a longer one moves to a buffer that takes the longest allowed.
 constexpr std::size_t first_buffer = 4 * 1024;
 
-// How much, and for how long, is read from a client after its answer, so that what it still sends does not reset the connection and take
-// the answer with it.
+// How much, and for how long, is read from a client after its answer, so that what it still sends does not reset the
+// connection and take the answer with it.
 constexpr std::size_t linger_bytes_max = 64 * 1024;
 constexpr duration linger_time_max = 1s;
 
@@ -216,16 +216,22 @@ task<bool> proxy::answer(request& rq, int status, std::string detail, bool may_p
     co_return persistent;
 }
 
-// Ends our direction and reads what the client still sends, within limits: closing with unread bytes would reset the connection,
-// and the client might lose the answer (RFC 9112, section 9.6).
+// Ends our direction and reads what the client still sends, within limits: closing with unread bytes resets the
+// connection, and what the client does not have yet of the answer would be lost (RFC 9112, section 9.6). Beyond
+// linger_bytes_max nothing is read any more, but the client still has its time to take the answer.
 task<> proxy::linger(socket& client, http::inbound& in) {
     in.release();
     if (client.end()) co_return;
     std::size_t read = 0;
     const time_point until = executor::current().turn_time() + linger_time_max;
-    while (read < linger_bytes_max) {
+    for (;;) {
         const duration left = until - executor::current().turn_time();
-        if (left <= duration::zero() || !co_await client.readable(left)) co_return;
+        if (left <= duration::zero()) co_return;
+        if (read >= linger_bytes_max) {
+            static_cast<void>(co_await client.peer_closed(left));
+            co_return;
+        }
+        if (!co_await client.readable(left)) co_return;
         chunk buffer(chunk_small);
         const auto n = co_await client.read_some(buffer.bytes(), left);
         if (!n || *n == 0) co_return;
