@@ -202,6 +202,10 @@ void proxy::take_head(request& rq, const peer_address& peer) {
 // Gives an answer of our own. The connection goes on if nothing of the request is left unread.
 task<bool> proxy::answer(request& rq, int status, std::string detail, bool may_persist) {
     rq.status = status;
+    if (rq.id.view().empty()) {
+        const request_ids::id made = ids_.next();
+        rq.id.set({made.data(), made.size()});
+    }
     const bool read = rq.head_read && (rq.uploaded || !rq.framing.has_body());
     const bool persistent = may_persist && read && rq.keep_alive && !worker_.draining();
     const chunk out = make_response({.status = status,
