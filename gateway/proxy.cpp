@@ -16,8 +16,8 @@ namespace {
 // Most heads fit into the first; a longer one moves to a buffer that takes the longest allowed.
 constexpr std::size_t first_buffer = 4 * 1024;
 
-// How much, and for how long, is read from a client after its answer, so that what it still sends does not reset the connection and take
-// the answer with it.
+// How much, and for how long, is read from a client after its answer, so that what it still sends does not reset the
+// connection and take the answer with it.
 constexpr std::size_t linger_bytes_max = 64 * 1024;
 constexpr duration linger_time_max = 500ms;
 constexpr duration linger_pause = 50ms; // how often it is looked at

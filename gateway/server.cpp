@@ -37,13 +37,20 @@ void call_on(loop& l, std::function<void()> f) {
     l.post_remote(*job);
 }
 
-// What the main thread may reach of a running worker: only through its loop.
+// What the main thread may reach of a worker: only through its loop, and until `release` is fired there.
 struct controls {
     loop* on = nullptr;
     worker* w = nullptr;
     abort_source* drain = nullptr;
     abort_source* stop = nullptr;
+    abort_source* release = nullptr;
     address where;
+};
+
+// Which workers have ended: kept on the main thread, and outlives its loop, where the workers report.
+struct endings {
+    unsigned running = 0;
+    abort_source all_ended;
 };
 
 task<> until_drained(worker& w) { co_await w.drained(); }
@@ -55,64 +62,60 @@ task<> serve_until_drained(worker& w, abort_signal drain, abort_signal stop) {
     co_await race(until_drained(w), until(std::move(stop)));
 }
 
-// What a worker's thread and the main thread have to say to each other at its beginning and its end.
-struct worker_thread {
-    std::promise<controls> ready;   // gets the controls, or the reason why there is no worker
-    std::function<void()> ended;    // called when the worker has nothing more to do
-    std::promise<void> released;    // set when nobody will use the controls any more
-    std::thread thread;
-};
-
-// The life of one worker's thread. The loop lives until the main thread has let go of it.
-void run_worker(const server_options& o, const make_service& make, access_log* log, worker_thread& self) {
+// The life of one worker's thread. `ready` gets its controls, or the reason why there is no worker. When it has ended
+// it says so by ended(), and keeps its loop until it is released: until then the main thread may still post there.
+void run_worker(const server_options& o, const make_service& make, access_log* log, std::promise<controls> ready,
+                const std::function<void()>& ended) {
     try {
         linux_kernel os;
         loop l(os);
         abort_source drain;
         abort_source stop;
+        abort_source release;
         worker w(l, o, log);
         const std::unique_ptr<service> s = make(w);
         auto listening = listener::open(o.listen, {.reuse_port = o.listen.family() != AF_UNIX});
         if (!listening) throw std::system_error(listening.error(), "cannot listen on " + o.listen.text());
         const address where = listening->where();
         w.start(std::move(*listening), *s);
-        self.ready.set_value({&l, &w, &drain, &stop, where});
+        ready.set_value({&l, &w, &drain, &stop, &release, where});
         const auto end = l.run(serve_until_drained(w, drain.signal(), stop.signal()));
         if (!end) fmt::print(stderr, "headgate: a worker ended: {}\n", end.error().message());
         w.close();
-        self.ended();
-        self.released.get_future().wait();
-        l.turn(false); // what was still asked of it
+        ended();
+        static_cast<void>(l.run(until(release.signal())));
     } catch (...) {
-        self.ready.set_exception(std::current_exception());
+        ready.set_exception(std::current_exception());
     }
 }
 
 class server {
 public:
-    server(const server_options& o, const make_service& make, access_log* log) : options_(o), make_(make), log_(log) {}
+    server(const server_options& o, const make_service& make, access_log* log, endings& e)
+        : options_(o), make_(make), log_(log), endings_(e) {}
     server(const server&) = delete;
     server& operator=(const server&) = delete;
     ~server() {
-        for (const controls& c : workers_) call_on(*c.on, [c] { c.drain->abort(), c.stop->abort(); });
-        for (const auto& t : threads_) {
-            t->released.set_value();
-            t->thread.join();
-        }
+        for (const controls& c : workers_)
+            call_on(*c.on, [c] { c.drain->abort(), c.stop->abort(), c.release->abort(); });
+        for (std::thread& t : threads_) t.join();
     }
 
-    // Starts all workers; the first one's address is the others', so that port 0 means one port. Throws if one cannot be started.
+    // Starts all workers; the first one's address is the others', so that port 0 means one port. Throws if one cannot
+    // be started.
     void start(loop& main) {
         for (unsigned i = 0; i < options_.workers; ++i) {
-            worker_thread& t = *threads_.emplace_back(std::make_unique<worker_thread>());
-            t.ended = [this, &main] {
-                call_on(main, [this] {
-                    if (--running_ == 0) all_ended_.abort();
+            std::promise<controls> ready;
+            std::future<controls> started = ready.get_future();
+            threads_.emplace_back([this, &main, r = std::move(ready)]() mutable {
+                run_worker(options_, make_, log_, std::move(r), [&main, e = &endings_] {
+                    call_on(main, [e] {
+                        if (--e->running == 0) e->all_ended.abort();
+                    });
                 });
-            };
-            t.thread = std::thread([this, &t] { run_worker(options_, make_, log_, t); });
-            workers_.push_back(t.ready.get_future().get());
-            ++running_;
+            });
+            ++endings_.running;
+            workers_.push_back(started.get());
             options_.listen = workers_.front().where;
         }
     }
@@ -124,10 +127,10 @@ public:
             print_live();
         }
         for (const controls& c : workers_) call_on(*c.on, [c] { c.drain->abort(); });
-        co_await race(until(all_ended_.signal()), wait_for(options_.drain_timeout), second_signal(signals));
-        if (running_ == 0) co_return;
+        co_await race(until(endings_.all_ended.signal()), wait_for(options_.drain_timeout), second_signal(signals));
+        if (endings_.running == 0) co_return;
         for (const controls& c : workers_) call_on(*c.on, [c] { c.w->abort(); });
-        co_await race(until(all_ended_.signal()), wait_for(farewell_time), second_signal(signals));
+        co_await race(until(endings_.all_ended.signal()), wait_for(farewell_time), second_signal(signals));
     }
 
     const address& where() const { return options_.listen; }
@@ -157,9 +160,8 @@ private:
     const make_service& make_;
     access_log* log_;
     std::vector<controls> workers_;
-    std::vector<std::unique_ptr<worker_thread>> threads_;
-    unsigned running_ = 0;
-    abort_source all_ended_;
+    std::vector<std::thread> threads_;
+    endings& endings_;
 };
 
 } // namespace
@@ -167,11 +169,12 @@ private:
 int run_server(const server_options& o, const make_service& make, const std::string& forwarding_to) {
     try {
         linux_kernel os;
+        endings e;
         loop l(os);
         signal_set signals({SIGTERM, SIGINT, SIGUSR1});
         std::signal(SIGPIPE, SIG_IGN);
         const std::unique_ptr<access_log> log = o.access_log ? std::make_unique<access_log>(STDOUT_FILENO) : nullptr;
-        server s(o, make, log.get());
+        server s(o, make, log.get(), e);
         s.start(l);
         const std::string ready = fmt::format("headgate: listening on {}, forwarding to {}, {} worker{}\n",
                                               s.where().text(), forwarding_to, o.workers, o.workers == 1 ? "" : "s");

@@ -76,6 +76,15 @@ chunk::chunk(std::size_t bytes) : buffer_(pool.take(bytes)), size_(bytes) {
     data_ = reinterpret_cast<char*>(buffer_ + 1);
 }
 
+bool chunk::append(std::string_view text) noexcept {
+    if (!buffer_ || !alone()) return false;
+    const auto used = static_cast<std::size_t>(data_ - reinterpret_cast<char*>(buffer_ + 1)) + size_;
+    if (buffer_->capacity - used < text.size()) return false;
+    std::memcpy(data_ + size_, text.data(), text.size());
+    size_ += text.size();
+    return true;
+}
+
 void chunk::give_back(buffer* b) noexcept { pool.give_back(b); }
 
 } // namespace headgate

@@ -62,6 +62,9 @@ public:
     }
     void truncate(std::size_t n) noexcept { size_ = n; }
 
+    // Appends `text` in place if the buffer has room behind the chunk and no other chunk refers to it; tells whether it has.
+    bool append(std::string_view text) noexcept;
+
     // The `n` bytes at `from`, sharing the buffer.
     chunk slice(std::size_t from, std::size_t n) const noexcept {
         chunk part(*this);

@@ -173,8 +173,8 @@ public:
         return detail::ready_operation(state(), &slot::writing, &slot::writable, limit);
     }
     // Waits until the peer has ended its direction (FIN) or is gone (RST), though nobody reads.
-    auto peer_closed() noexcept {
-        return detail::ready_operation(state(), &slot::hanging_up, &slot::peer_closed, forever);
+    auto peer_closed(duration limit = forever) noexcept {
+        return detail::ready_operation(state(), &slot::hanging_up, &slot::peer_closed, limit);
     }
     // Waits until the connection is broken: reset, or ended in both directions.
     auto broken() noexcept { return detail::ready_operation(state(), &slot::hanging_up, &slot::broken, forever); }

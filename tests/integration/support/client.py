@@ -67,7 +67,7 @@ def problem(response):
     if kind.split(";")[0].strip() != "application/problem+json":
         raise AssertionError(f"Content-Type of a problem: {kind}")
     members = json.loads(response.data)
-    for name in ("type", "title", "status", "detail", "instance"):
+    for name in ("type", "title", "status", "detail"):
         if name not in members:
             raise AssertionError(f"no {name} in {members}")
     if members["status"] != response.status or not members["title"] or not members["detail"]:

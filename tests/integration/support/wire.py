@@ -250,6 +250,8 @@ class Wire:
             self._ended("reset")
             raise Cut("reset") from None
         if not data:
+            if self.end and self.end.kind == "reset":  # it was a send that was told
+                raise Cut("reset")
             self._ended("fin")
         self.total_received += len(data)
         return data
