@@ -31,8 +31,14 @@ void add_duration(CLI::App& app, const std::string& name, duration& value, const
     add_parsed(app, name, value, parse_duration, help)->type_name("TIME")->default_str(format_duration(value));
 }
 
-void add_bytes(CLI::App& app, const std::string& name, std::size_t& value, const std::string& help) {
-    add_parsed(app, name, value, parse_bytes, help)->type_name("SIZE")->default_str(format_bytes(value));
+void add_bytes(CLI::App& app, const std::string& name, std::size_t& value, std::size_t least, std::size_t most,
+               const std::string& help) {
+    auto parse = [least, most](std::string_view text) -> std::expected<std::size_t, std::string> {
+        const auto n = parse_bytes(text);
+        if (!n || (*n >= least && *n <= most)) return n;
+        return std::unexpected("it must be from " + format_bytes(least) + " to " + format_bytes(most));
+    };
+    add_parsed(app, name, value, parse, help)->type_name("SIZE")->default_str(format_bytes(value));
 }
 
 void add_count(CLI::App& app, const std::string& name, std::size_t& value, std::size_t least, const std::string& help) {
@@ -55,7 +61,8 @@ void add_server_options(CLI::App& app, server_options& o) {
         ->type_name("on|off")
         ->default_str("on");
     add_count(app, "--connections-max", o.connections_max, 1, "Client connections per worker; more get 503");
-    add_bytes(app, "--stream-buffer", o.stream_buffer, "The most bytes copied through memory per stream and direction");
+    add_bytes(app, "--stream-buffer", o.stream_buffer, 4096, 64 << 20,
+              "The most bytes copied through memory per stream and direction");
     add_count(app, "--splice-pipes-max", o.splice_pipes_max, 0, "Kernel pipes per worker for bulk streams; more copy");
     add_duration(app, "--connect-timeout", o.connect_timeout, "For a connection to the upstream");
 }
@@ -72,7 +79,8 @@ void add_proxy(CLI::App& app, server_options& s, proxy_options& o) {
     add_duration(app, "--upstream-keep-alive-timeout", o.upstream_keep_alive_timeout,
                  "For an unused connection to the upstream");
     add_count(app, "--upstream-idle-max", o.upstream_idle_max, 0, "Unused upstream connections kept per worker");
-    add_bytes(app, "--head-bytes-max", o.heads.head_bytes_max, "The longest head of a request (431) or response (502)");
+    add_bytes(app, "--head-bytes-max", o.heads.head_bytes_max, 1024, 1 << 20,
+              "The longest head of a request (431) or response (502)");
     app.add_option("--headers-max", o.heads.headers_max, "The most fields in a head")
         ->check(CLI::Range(std::size_t{1}, http::header_list::capacity))
         ->type_name("N")
