@@ -37,6 +37,17 @@ relay_limits limits_of(const route& r, duration source_idle, duration sink_idle,
             .total = &total};
 }
 
+// A head and a body that is there already, as one write.
+class head_and_body {
+public:
+    head_and_body(const chunk& head, std::string_view body)
+        : parts_{{{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(body.data()), body.size()}}} {}
+    std::span<iovec> pieces() noexcept { return {parts_.data(), parts_[1].iov_len == 0 ? 1u : 2u}; }
+
+private:
+    std::array<iovec, 2> parts_;
+};
+
 task<upstream_lease> connect(request& rq, route r) {
     auto c = co_await r.upstream.connect();
     if (!c) {
@@ -168,8 +179,12 @@ task<bool> send_response(request& rq, route r, upstream_lease& up) {
     body_framing to = from;
     if (rq.client_minor == 0 && from.how == body_framing::kind::chunked) to.how = body_framing::kind::until_close;
     const bool reusable = head.keep_alive && head.minor_version == 1;
-    rq.persistent = rq.keep_alive && to.how != body_framing::kind::until_close && !r.on.draining() &&
-                    (rq.uploaded || !rq.expects_continue);
+    const std::uint64_t length = from.how == body_framing::kind::length ? from.length : 0;
+    const bool at_hand = from.how == body_framing::kind::none ||
+                         (from.how == body_framing::kind::length && up.in().bytes().size() - head.head_bytes >= length);
+    // A final answer in the midst of an upload ends the upload if it is an error or is complete; otherwise the two go on side by side.
+    const bool cuts_upload = !rq.uploaded && (head.status >= 300 || at_hand);
+    rq.persistent = rq.keep_alive && to.how != body_framing::kind::until_close && !r.on.draining() && !cuts_upload;
     chunk out = make_client_head(head, {.body = to,
                                         .persistent = rq.persistent,
                                         .client_minor = rq.client_minor,
@@ -183,14 +198,10 @@ task<bool> send_response(request& rq, route r, upstream_lease& up) {
     rq.answered = true;
     rq.parsers.release();
 
-    const std::uint64_t length = from.how == body_framing::kind::length ? from.length : 0;
-    const bool at_hand = from.how == body_framing::kind::none ||
-                         (from.how == body_framing::kind::length && up.in().bytes().size() >= length);
     if (at_hand) {
         const std::string_view body = up.in().bytes().substr(0, length);
-        std::array<iovec, 2> parts{{{out.data(), out.size()}, {const_cast<char*>(body.data()), body.size()}}};
-        const auto written = co_await rq.client.write_all(std::span(parts.data(), body.empty() ? 1 : 2),
-                                                          r.options.client_idle_timeout);
+        head_and_body parts(out, body);
+        const auto written = co_await rq.client.write_all(parts.pieces(), r.options.client_idle_timeout);
         if (!written) co_await fail(written.error(), client_side);
         up.in().consume(length);
         rq.down = length;
@@ -249,10 +260,8 @@ task<> exchange(request& rq, route r) {
         if (!up) up = co_await connect(rq, r);
         strand uploading;
         if (at_hand) {
-            std::array<iovec, 2> parts{{{const_cast<char*>(upstream_head.data()), upstream_head.size()},
-                                        {const_cast<char*>(body.data()), body.size()}}};
-            const auto written = co_await up.connection().write_all(std::span(parts.data(), body.empty() ? 1 : 2),
-                                                                    r.options.upstream_idle_timeout);
+            head_and_body parts(upstream_head, body.text());
+            const auto written = co_await up.connection().write_all(parts.pieces(), r.options.upstream_idle_timeout);
             // What was not taken is not lost yet: the upstream may have answered, or it is a connection to replace.
             if (!written && written.error() == errc::timed_out) {
                 rq.why = cause::upstream_idle;

@@ -3,6 +3,8 @@
 #include <gateway/forward.hpp>
 #include <gateway/problem.hpp>
 
+#include <headgate/core/sleep.hpp>
+
 #include <algorithm>
 
 namespace headgate::gateway {
@@ -17,7 +19,8 @@ constexpr std::size_t first_buffer = 4 * 1024;
 // How much, and for how long, is read from a client after its answer, so that what it still sends does not reset the connection and take
 // the answer with it.
 constexpr std::size_t linger_bytes_max = 64 * 1024;
-constexpr duration linger_time_max = 1s;
+constexpr duration linger_time_max = 500ms;
+constexpr duration linger_pause = 50ms; // how often it is looked at
 
 int status_of(cause c) {
     switch (c) {
@@ -105,24 +108,27 @@ task<> proxy::serve(socket client, peer_address peer) {
 task<bool> proxy::serve_request(socket& client, http::inbound& in, const peer_address& peer) {
     request rq{.client = client, .in = in, .parsers = parser_pool::lease(parsers_)};
     rq.begun = executor::current().turn_time();
+    const request_ids::id own_id = ids_.next();
+    rq.id.set({own_id.data(), own_id.size()});
     if (!co_await read_head(rq)) {
         if (rq.why) log(rq, peer);
+        if (rq.status != 0) co_await linger(rq);
         co_return false;
     }
     const count_guard counted(worker_.requests);
     take_head(rq, peer);
     if (rq.verb == http::method::connect) {
         rq.why = cause::client_protocol;
-        rq.persistent = co_await answer(rq, 405, "CONNECT is not served here", false);
+        co_await answer(rq, 405, "CONNECT is not served here", false);
         log(rq, peer);
-        co_return rq.persistent;
+        co_await linger(rq);
+        co_return false;
     }
     const auto end = co_await attempt(exchange(rq, {worker_, options_, upstream_}));
     rq.parsers.release();
     if (end) {
         rq.why = cause::complete;
         if (!rq.uploaded) rq.persistent = false;
-        if (!rq.persistent) co_await linger(client, in);
     } else {
         const flow_error& e = end.error();
         if (!rq.why) rq.why = cause_of(e.code, e.where == side::source ? party::upstream : party::client);
@@ -130,10 +136,11 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const peer_ad
             client.reset(); // what it has of the answer must not look whole
             rq.persistent = false;
         } else {
-            rq.persistent = co_await answer(rq, status_of(*rq.why), describe(*rq.why, rq, e), true);
+            co_await answer(rq, status_of(*rq.why), describe(*rq.why, rq, e), true);
         }
     }
     log(rq, peer);
+    if (!rq.persistent && client) co_await linger(rq);
     co_return rq.persistent;
 }
 
@@ -188,46 +195,54 @@ void proxy::take_head(request& rq, const peer_address& peer) {
     rq.framing = head.framing;
     rq.client_minor = head.minor_version;
     rq.keep_alive = head.keep_alive;
-    rq.expects_continue = head.expect_continue;
     rq.client_address.size = peer.write_host(rq.client_address.bytes);
-    const std::string_view given = usable_request_id(head);
-    if (given.empty()) {
-        const request_ids::id made = ids_.next();
-        rq.id.set({made.data(), made.size()});
-    } else {
-        rq.id.set(given);
-    }
+    if (const std::string_view given = usable_request_id(head); !given.empty()) rq.id.set(given);
 }
 
 // Gives an answer of our own. The connection goes on if nothing of the request is left unread.
-task<bool> proxy::answer(request& rq, int status, std::string detail, bool may_persist) {
+task<> proxy::answer(request& rq, int status, std::string detail, bool may_persist) {
     rq.status = status;
     const bool read = rq.head_read && (rq.uploaded || !rq.framing.has_body());
-    const bool persistent = may_persist && read && rq.keep_alive && !worker_.draining();
+    rq.persistent = may_persist && read && rq.keep_alive && !worker_.draining();
     const chunk out = make_response({.status = status,
                                      .detail = detail,
                                      .request_id = rq.id.view(),
-                                     .keep_alive = persistent,
+                                     .keep_alive = rq.persistent,
                                      .head_only = rq.verb == http::method::head,
                                      .retry_after = status == 503 ? 1 : 0});
-    const auto written = co_await rq.client.write_all(out.text(), options_.client_idle_timeout);
-    if (!written) co_return false;
-    if (!persistent) co_await linger(rq.client, rq.in);
-    co_return persistent;
+    rq.down = out.size() - (out.text().find("\r\n\r\n") + 4);
+    if (!co_await rq.client.write_all(out.text(), options_.client_idle_timeout)) rq.persistent = false;
 }
 
-// Ends our direction and reads what the client still sends, within limits: closing with unread bytes would reset the connection,
-// and the client might lose the answer (RFC 9112, section 9.6).
-task<> proxy::linger(socket& client, http::inbound& in) {
-    in.release();
-    if (client.end()) co_return;
+// Ends our direction and, if the client has sent more than was used, reads on for a while: closing with unread bytes resets the connection,
+// and the client might lose what it has not read yet (RFC 9112, section 9.6). Until the client's system has confirmed all of the
+// answer, that goes on as long as it keeps confirming; then for linger_time_max, or linger_bytes_max.
+task<> proxy::linger(request& rq) {
+    socket& client = rq.client;
+    const bool more = !rq.in.empty() || !rq.uploaded || client.state().readable;
+    rq.in.release();
+    if (!more || client.end()) co_return;
+    std::size_t waiting_for = client.unacknowledged();
     std::size_t read = 0;
-    const time_point until = executor::current().turn_time() + linger_time_max;
-    while (read < linger_bytes_max) {
-        const duration left = until - executor::current().turn_time();
-        if (left <= duration::zero() || !co_await client.readable(left)) co_return;
-        chunk buffer(chunk_small);
-        const auto n = co_await client.read_some(buffer.bytes(), left);
+    time_point since = executor::current().turn_time();
+    for (;;) {
+        const std::size_t unconfirmed = client.unacknowledged();
+        const duration passed = executor::current().turn_time() - since;
+        if (unconfirmed < waiting_for) {
+            waiting_for = unconfirmed;
+            since = executor::current().turn_time();
+            read = 0;
+        } else if (passed >= (unconfirmed != 0 ? options_.client_idle_timeout : linger_time_max)) {
+            co_return;
+        }
+        if (read >= linger_bytes_max) {
+            if (unconfirmed == 0) co_return;
+            co_await sleep_for(linger_pause);
+            read = 0;
+        }
+        if (!co_await client.readable(linger_pause)) continue;
+        chunk buffer(chunk_medium);
+        const auto n = co_await client.read_some(buffer.bytes(), linger_pause);
         if (!n || *n == 0) co_return;
         read += *n;
     }

@@ -22,8 +22,8 @@ private:
     task<bool> serve_request(socket& client, http::inbound& in, const peer_address& peer);
     task<bool> read_head(request& rq);
     void take_head(request& rq, const peer_address& peer);
-    task<bool> answer(request& rq, int status, std::string detail, bool head_only);
-    task<> linger(socket& client, http::inbound& in);
+    task<> answer(request& rq, int status, std::string detail, bool may_persist);
+    task<> linger(request& rq);
     void log(const request& rq, const peer_address& peer);
 
     worker& worker_;

@@ -76,7 +76,6 @@ struct request {
     http::body_framing framing{}; // of the request's body
     int client_minor = 1;
     bool keep_alive = false; // the client would go on after this request
-    bool expects_continue = false;
     bool head_read = false;
 
     time_point begun{};

@@ -55,8 +55,16 @@ task<> serve_until_drained(worker& w, abort_signal drain, abort_signal stop) {
     co_await race(until_drained(w), until(std::move(stop)));
 }
 
-// The life of one worker's thread. `ready` gets its controls, or the reason why there is no worker.
-void run_worker(const server_options& o, const make_service& make, access_log* log, std::promise<controls> ready) {
+// What a worker's thread and the main thread have to say to each other at its beginning and its end.
+struct worker_thread {
+    std::promise<controls> ready;   // gets the controls, or the reason why there is no worker
+    std::function<void()> ended;    // called when the worker has nothing more to do
+    std::promise<void> released;    // set when nobody will use the controls any more
+    std::thread thread;
+};
+
+// The life of one worker's thread. The loop lives until the main thread has let go of it.
+void run_worker(const server_options& o, const make_service& make, access_log* log, worker_thread& self) {
     try {
         linux_kernel os;
         loop l(os);
@@ -68,12 +76,15 @@ void run_worker(const server_options& o, const make_service& make, access_log* l
         if (!listening) throw std::system_error(listening.error(), "cannot listen on " + o.listen.text());
         const address where = listening->where();
         w.start(std::move(*listening), *s);
-        ready.set_value({&l, &w, &drain, &stop, where});
+        self.ready.set_value({&l, &w, &drain, &stop, where});
         const auto end = l.run(serve_until_drained(w, drain.signal(), stop.signal()));
         if (!end) fmt::print(stderr, "headgate: a worker ended: {}\n", end.error().message());
         w.close();
+        self.ended();
+        self.released.get_future().wait();
+        l.turn(false); // what was still asked of it
     } catch (...) {
-        ready.set_exception(std::current_exception());
+        self.ready.set_exception(std::current_exception());
     }
 }
 
@@ -84,20 +95,24 @@ public:
     server& operator=(const server&) = delete;
     ~server() {
         for (const controls& c : workers_) call_on(*c.on, [c] { c.drain->abort(), c.stop->abort(); });
-        for (std::thread& t : threads_) t.join();
+        for (const auto& t : threads_) {
+            t->released.set_value();
+            t->thread.join();
+        }
     }
 
     // Starts all workers; the first one's address is the others', so that port 0 means one port. Throws if one cannot be started.
     void start(loop& main) {
         for (unsigned i = 0; i < options_.workers; ++i) {
-            std::promise<controls> ready;
-            std::future<controls> started = ready.get_future();
-            threads_.emplace_back([this, &main, r = std::move(ready)]() mutable {
-                run_worker(options_, make_, log_, std::move(r));
-                call_on(main, [this] { --running_; if (running_ == 0) all_ended_.abort(); });
-            });
+            worker_thread& t = *threads_.emplace_back(std::make_unique<worker_thread>());
+            t.ended = [this, &main] {
+                call_on(main, [this] {
+                    if (--running_ == 0) all_ended_.abort();
+                });
+            };
+            t.thread = std::thread([this, &t] { run_worker(options_, make_, log_, t); });
+            workers_.push_back(t.ready.get_future().get());
             ++running_;
-            workers_.push_back(started.get());
             options_.listen = workers_.front().where;
         }
     }
@@ -142,7 +157,7 @@ private:
     const make_service& make_;
     access_log* log_;
     std::vector<controls> workers_;
-    std::vector<std::thread> threads_;
+    std::vector<std::unique_ptr<worker_thread>> threads_;
     unsigned running_ = 0;
     abort_source all_ended_;
 };

@@ -4,6 +4,7 @@
 #include <headgate/core/sleep.hpp>
 
 #include <array>
+#include <cstdio>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -19,6 +20,11 @@ bool out_of_descriptors(std::error_code e) {
 
 // How long no connection is accepted when there is not even a descriptor to refuse one with.
 constexpr duration shed_pause = std::chrono::milliseconds(100);
+
+// A connection does not fail of its own accord: what arrives here is an exception, for example for want of memory.
+void report(void*, const flow_error& e) {
+    std::fprintf(stderr, "headgate: a connection was dropped: %s\n", e.message().c_str());
+}
 
 } // namespace
 
@@ -66,12 +72,14 @@ task<> worker::accept_connections(listener l, service& s) {
     for (;;) {
         auto a = co_await l.accept();
         if (!a) {
-            if (!out_of_descriptors(a.error())) co_await fail(a.error());
-            co_await shed(l, s);
+            if (out_of_descriptors(a.error()))
+                co_await shed(l, s);
+            else
+                co_await sleep_for(shed_pause);
         } else if (connections_.size() >= options_.connections_max) {
             refuse(std::move(a->connection), s);
         } else {
-            connections_.spawn(s.serve(std::move(a->connection), a->peer));
+            connections_.spawn(s.serve(std::move(a->connection), a->peer), &report);
         }
     }
 }

@@ -9,64 +9,64 @@
 #include <string_view>
 #include <vector>
 
-/// The chunked transfer coding (RFC 9112, section 7.1).
+// The chunked transfer coding (RFC 9112, section 7.1).
 namespace headgate::http {
 
 struct chunked_limits {
-    /// Bytes of one chunk-size line, extensions included.
+    // Bytes of one chunk-size line, extensions included.
     std::size_t line_bytes_max = 1024;
-    /// Framing bytes beyond 16 per chunk plus twice its payload, added up over the body: keeps a body of tiny chunks
-    /// with long extensions from costing far more than it carries.
+    // Framing bytes beyond 16 per chunk plus twice its payload, added up over the body: keeps a body of tiny chunks
+    // with long extensions from costing far more than it carries.
     std::size_t overhead_bytes_max = 16 * 1024;
-    std::size_t trailer_bytes_max = 8 * 1024; ///< the trailer section as received, its empty line included
-    std::size_t trailers_max = 32;            ///< trailer fields, dropped ones too
+    std::size_t trailer_bytes_max = 8 * 1024; // the trailer section as received, its empty line included
+    std::size_t trailers_max = 32;            // trailer fields, dropped ones too
 };
 
 enum class decode_state : std::uint8_t {
-    need_more, ///< all of the input was used; nothing is held back
-    payload,   ///< payload is a slice of the input; call again with what follows `consumed`
-    end,       ///< the body and its trailers are complete; what follows `consumed` is not part of the message
-    error      ///< see chunked_decoder::error(); the connection must be closed
+    need_more, // all of the input was used; nothing is held back
+    payload,   // payload is a slice of the input; call again with what follows `consumed`
+    end,       // the body and its trailers are complete; what follows `consumed` is not part of the message
+    error      // see chunked_decoder::error(); the connection must be closed
 };
 
 struct decode_result {
     std::size_t consumed = 0;
-    std::string_view payload; ///< never empty with decode_state::payload, always empty otherwise
+    std::string_view payload; // never empty with decode_state::payload, always empty otherwise
     decode_state state = decode_state::need_more;
 };
 
-/// Takes a chunked body apart, in whatever pieces it comes, without copying payload.
-///
-/// Strict: 1 to 16 hex digits, exact CR LF everywhere, no white space but the BWS around extensions. Extensions are
-/// skipped (RFC 9112, section 7.1.1 lets a recipient ignore them). Allocates only if trailers come.
+// Takes a chunked body apart, in whatever pieces it comes, without copying payload.
+//
+// Strict: 1 to 16 hex digits, exact CR LF everywhere, no white space but the BWS around extensions. Extensions are
+// skipped (RFC 9112, section 7.1.1 lets a recipient ignore them). Allocates only if trailers come.
 class chunked_decoder {
 public:
     explicit chunked_decoder(chunked_limits limits = {}) noexcept : limits_(limits) {}
 
-    /// Takes the next bytes of the body, which need not outlive the call and the use of the payload returned. After end
-    /// or error the same is returned, with nothing consumed, until reset().
+    // Takes the next bytes of the body, which need not outlive the call and the use of the payload returned. After end
+    // or error the same is returned, with nothing consumed, until reset().
     decode_result decode(std::string_view in);
 
-    /// Bytes of the current chunk not yet seen. A caller that moves them itself (splice) says so with skip_payload().
+    // Bytes of the current chunk not yet seen. A caller that moves them itself (splice) says so with skip_payload().
     std::uint64_t payload_remaining() const noexcept { return phase_ == phase::payload ? remaining_ : 0; }
 
-    /// Tells that the next n bytes of payload went another way. n must not exceed payload_remaining().
+    // Tells that the next n bytes of payload went another way. n must not exceed payload_remaining().
     void skip_payload(std::uint64_t n) noexcept;
 
-    /// The trailer fields worth forwarding, as lines that each end with CR LF: what write_last_chunk takes. Complete
-    /// after decode_state::end, valid until reset().
+    // The trailer fields worth forwarding, as lines that each end with CR LF: what write_last_chunk takes. Complete
+    // after decode_state::end, valid until reset().
     std::string_view trailers() const noexcept { return kept_; }
     std::size_t trailer_count() const noexcept { return marks_.size(); }
     header trailer(std::size_t index) const noexcept;
 
-    /// Trailer fields that are forbidden in trailers and were therefore dropped (RFC 9110, section 6.5.1).
+    // Trailer fields that are forbidden in trailers and were therefore dropped (RFC 9110, section 6.5.1).
     std::size_t trailers_dropped() const noexcept { return dropped_; }
 
-    /// Status 400, which a gateway turns into 502 if it has not answered yet; the offset counts from the start of the
-    /// body.
+    // Status 400, which a gateway turns into 502 if it has not answered yet; the offset counts from the start of the
+    // body.
     const parse_error& error() const noexcept { return error_; }
 
-    /// Makes ready for the next body.
+    // Makes ready for the next body.
     void reset() noexcept;
 
 private:
@@ -119,21 +119,21 @@ private:
     parse_error error_;
 };
 
-/// Room for any chunk header: 16 digits and CR LF.
+// Room for any chunk header: 16 digits and CR LF.
 inline constexpr std::size_t chunk_header_max = 18;
 
-/// What follows each chunk's payload.
+// What follows each chunk's payload.
 inline constexpr std::string_view chunk_end = "\r\n";
 
-/// The end of a chunked body without trailers.
+// The end of a chunked body without trailers.
 inline constexpr std::string_view last_chunk = "0\r\n\r\n";
 
-/// Writes the size line of a chunk and returns its length. 0, and nothing is written, if it does not fit or if size is
-/// 0: a chunk of no bytes would end the body.
+// Writes the size line of a chunk and returns its length. 0, and nothing is written, if it does not fit or if size is
+// 0: a chunk of no bytes would end the body.
 std::size_t write_chunk_header(std::span<char> out, std::uint64_t size) noexcept;
 
-/// Writes the last chunk with a trailer section: whole field lines, each with its CR LF, as chunked_decoder::trailers()
-/// gives them. Returns the length, or 0 if it does not fit or `trailers` is not made of such lines.
+// Writes the last chunk with a trailer section: whole field lines, each with its CR LF, as chunked_decoder::trailers()
+// gives them. Returns the length, or 0 if it does not fit or `trailers` is not made of such lines.
 std::size_t write_last_chunk(std::span<char> out, std::string_view trailers = {}) noexcept;
 
 } // namespace headgate::http

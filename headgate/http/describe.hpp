@@ -5,8 +5,8 @@
 
 #include <string>
 
-/// Heads and results as text, so that tests and fuzz targets can compare everything a parser found at once. Not meant
-/// for anything that is in a hurry.
+// Heads and results as text, so that tests and fuzz targets can compare everything a parser found at once. Not meant
+// for anything that is in a hurry.
 namespace headgate::http {
 
 namespace detail {
@@ -51,14 +51,14 @@ inline std::string describe(const parse_error& error) {
     return text.append(error.reason);
 }
 
-/// The verdict of a parser: what it found, what is wrong, or that it wants more.
+// The verdict of a parser: what it found, what is wrong, or that it wants more.
 template <class Parser>
 std::string describe(const Parser& parser, const parse_result& result) {
     if (result.state == parse_state::need_more) return "need more";
     return result.state == parse_state::complete ? describe(parser.head()) : describe(result.error);
 }
 
-/// Everything one body gave: payload, kept trailers, how it ended and where.
+// Everything one body gave: payload, kept trailers, how it ended and where.
 struct decoded_body {
     std::string payload;
     std::string trailers;
@@ -70,7 +70,7 @@ struct decoded_body {
     bool operator==(const decoded_body&) const = default;
 };
 
-/// Feeds the decoder and adds what comes out to `body`.
+// Feeds the decoder and adds what comes out to `body`.
 inline void decode_into(decoded_body& body, chunked_decoder& decoder, std::string_view in) {
     for (;;) {
         const decode_result r = decoder.decode(in);

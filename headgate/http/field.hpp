@@ -6,9 +6,9 @@
 
 namespace headgate::http {
 
-/// The field names the gateway knows. Everything else is `other` and goes by its text.
-///
-/// There are at most 64, so that the fields present in a head fit one machine word.
+// The field names the gateway knows. Everything else is `other` and goes by its text.
+//
+// There are at most 64, so that the fields present in a head fit one machine word.
 enum class field : std::uint8_t {
     other,
     // framing and the connection
@@ -82,34 +82,34 @@ enum class field : std::uint8_t {
     sec_websocket_extensions,
 };
 
-/// How many values `field` has, `other` included.
+// How many values `field` has, `other` included.
 inline constexpr std::size_t field_count = static_cast<std::size_t>(field::sec_websocket_extensions) + 1;
 static_assert(field_count <= 64);
 
-/// No known name is longer, in bytes.
+// No known name is longer, in bytes.
 inline constexpr std::size_t known_name_max = 32;
 
-/// One bit per field.
+// One bit per field.
 constexpr std::uint64_t field_bit(field id) { return std::uint64_t{1} << static_cast<unsigned>(id); }
 
-/// The usual spelling, such as "Content-Length"; empty for `other`. Static text.
+// The usual spelling, such as "Content-Length"; empty for `other`. Static text.
 std::string_view field_name(field id) noexcept;
 
-/// The field with this name, whatever its case; `other` if it is not one of ours.
+// The field with this name, whatever its case; `other` if it is not one of ours.
 field lookup_field(std::string_view name) noexcept;
 
-/// The same for a name inside a larger buffer: `readable` bytes may be read from name.data() on. 32 are enough to
-/// compare in whole blocks, which is several times faster.
+// The same for a name inside a larger buffer: `readable` bytes may be read from name.data() on. 32 are enough to
+// compare in whole blocks, which is several times faster.
 field lookup_field(std::string_view name, std::size_t readable) noexcept;
 
-/// Whether the field speaks of one connection only, so that an intermediary never forwards it: Connection, Keep-Alive,
-/// Proxy-Connection, TE, Transfer-Encoding, Upgrade (RFC 9110, section 7.6.1) and the proxy's own authentication
-/// (section 11.7). Trailer is not among them: it travels with the trailer section. Fields named by Connection come on
-/// top; see message_head::hop_by_hop.
+// Whether the field speaks of one connection only, so that an intermediary never forwards it: Connection, Keep-Alive,
+// Proxy-Connection, TE, Transfer-Encoding, Upgrade (RFC 9110, section 7.6.1) and the proxy's own authentication
+// (section 11.7). Trailer is not among them: it travels with the trailer section. Fields named by Connection come on
+// top; see message_head::hop_by_hop.
 bool is_hop_by_hop(field id) noexcept;
 
-/// Whether the field has no place in a trailer section: framing, routing, request modifiers, authentication, response
-/// control data, how to process the content, and who the client is (RFC 9110, section 6.5.1).
+// Whether the field has no place in a trailer section: framing, routing, request modifiers, authentication, response
+// control data, how to process the content, and who the client is (RFC 9110, section 6.5.1).
 bool is_forbidden_in_trailer(field id) noexcept;
 
 } // namespace headgate::http

@@ -7,8 +7,10 @@
 #include <system_error>
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace headgate {
@@ -121,6 +123,11 @@ ssize_t linux_kernel::write(int fd, const iovec* from, int count) {
     message.msg_iov = const_cast<iovec*>(from); // sendmsg does not write to it
     message.msg_iovlen = static_cast<std::size_t>(count);
     return checked([&] { return ::sendmsg(fd, &message, MSG_NOSIGNAL); });
+}
+
+ssize_t linux_kernel::unacknowledged(int fd) {
+    int bytes = 0;
+    return ::ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : -errno;
 }
 
 int linux_kernel::pipe(int (&ends)[2], std::size_t bytes) {

@@ -127,17 +127,20 @@ void loop::post_remote(remote_job& job) noexcept {
     job.next = nullptr;
     *remote_last_ = &job;
     remote_last_ = &job.next;
+    remote_pending_.store(true, std::memory_order_release);
     if (!first) return;
     kernel_.wake();
     remote_posted_.notify_one();
 }
 
 void loop::run_remote() {
+    if (!remote_pending_.load(std::memory_order_acquire)) return;
     remote_job* jobs;
     {
         const std::lock_guard lock(remote_mutex_);
         jobs = std::exchange(remote_first_, nullptr);
         remote_last_ = &remote_first_;
+        remote_pending_.store(false, std::memory_order_relaxed);
     }
     while (jobs) {
         remote_job& j = *std::exchange(jobs, jobs->next);

@@ -5,6 +5,7 @@
 #include <headgate/io/kernel.hpp>
 
 #include <array>
+#include <atomic>
 #include <concepts>
 #include <condition_variable>
 #include <memory>
@@ -122,6 +123,7 @@ private:
     bool stopping_ = false;
     offload_pool* offload_to_ = nullptr;
     std::size_t remote_away_ = 0;
+    std::atomic<bool> remote_pending_ = false;
     std::mutex remote_mutex_;
     std::condition_variable remote_posted_;
     remote_job* remote_first_ = nullptr;

@@ -204,6 +204,13 @@ int simulated_kernel::set_option(int fd, int level, int name, const void* value,
     return 0;
 }
 
+ssize_t simulated_kernel::unacknowledged(int fd) {
+    int error;
+    endpoint* e = socket_at(fd, error);
+    if (!e) return error;
+    return static_cast<ssize_t>(e->unacknowledged);
+}
+
 int simulated_kernel::get_option(int fd, int level, int name, void* value, socklen_t* size) {
     int error;
     endpoint* e = socket_at(fd, error);

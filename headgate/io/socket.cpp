@@ -61,6 +61,10 @@ std::error_code socket::pending_error() const noexcept {
     return system_error_code(r < 0 ? -r : e);
 }
 
+std::size_t socket::unacknowledged() const noexcept {
+    return static_cast<std::size_t>(std::max<ssize_t>(loop::current().os().unacknowledged(fd()), 0));
+}
+
 std::error_code socket::end() noexcept { return system_error_code(-loop::current().os().shutdown(fd(), SHUT_WR)); }
 
 void socket::reset() noexcept {

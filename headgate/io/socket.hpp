@@ -182,6 +182,9 @@ public:
     // Why the connection is broken: the socket's pending error, which this clears.
     std::error_code pending_error() const noexcept;
 
+    // Bytes written that the peer's system has not confirmed yet; 0 if that cannot be told.
+    std::size_t unacknowledged() const noexcept;
+
     // Ends our direction: the peer reads the end after all that was written.
     std::error_code end() noexcept;
     // Closes with a reset, so that the peer sees a failure and not an end.

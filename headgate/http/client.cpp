@@ -1,0 +1,102 @@
+#include <headgate/http/client.hpp>
+
+#include <headgate/http/authority.hpp>
+#include <headgate/http/body.hpp>
+#include <headgate/http/parser.hpp>
+#include <headgate/io/resolver.hpp>
+
+#include <optional>
+
+namespace headgate::http {
+
+namespace {
+
+struct target {
+    std::string host;
+    std::uint16_t port;
+    std::string head; // the request
+};
+
+std::optional<target> parse_url(std::string_view url) {
+    constexpr std::string_view scheme = "http://";
+    if (!url.starts_with(scheme)) return std::nullopt;
+    url.remove_prefix(scheme.size());
+    url = url.substr(0, url.find('#'));
+    const std::size_t slash = std::min(url.find_first_of("/?"), url.size());
+    const auto a = parse_authority(url.substr(0, slash));
+    if (!a) return std::nullopt;
+    std::string path(url.substr(slash));
+    if (!path.starts_with('/')) path.insert(0, "/");
+    for (const char c : path)
+        if (static_cast<unsigned char>(c) <= ' ' || c == '\x7f') return std::nullopt;
+    std::string_view host = a->host;
+    if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+    return target{std::string(host), a->port == 0 ? std::uint16_t{80} : a->port,
+                  "GET " + path + " HTTP/1.1\r\nHost: " + std::string(a->text) +
+                      "\r\nUser-Agent: headgate\r\nAccept: */*\r\nConnection: close\r\n\r\n"};
+}
+
+task<socket> connect_to(target to, duration limit) {
+    resolver names;
+    const auto addresses = co_await names.resolve(to.host, to.port, limit);
+    if (!addresses) co_await fail(addresses.error(), to.host);
+    std::error_code last;
+    for (const address& a : *addresses) {
+        auto s = co_await headgate::connect(a, limit);
+        if (s) co_return std::move(*s);
+        last = s.error();
+    }
+    co_await fail(last, "cannot connect to " + to.host);
+}
+
+// Reads until the final response's head is there.
+task<> read_head(socket& s, inbound& in, response_parser& parser, get_options o) {
+    const time_point deadline = executor::current().turn_time() + o.first_byte_timeout;
+    const std::size_t room = head_limits{}.head_bytes_max + 1;
+    for (;;) {
+        while (!in.empty()) {
+            const parse_result p = parser.parse(in.bytes());
+            if (p.state == parse_state::error) co_await fail(errc::protocol, p.error.reason);
+            if (p.state == parse_state::need_more) break;
+            if (!parser.head().informational()) co_return;
+            in.consume(parser.head().head_bytes);
+            in.make_contiguous(room);
+            parser.reset(method::get);
+        }
+        const duration left = std::max(deadline - executor::current().turn_time(), duration::zero());
+        const auto n = co_await s.read_some(in.room(room), left);
+        if (!n) co_await fail(n.error(), "waiting for the response");
+        if (*n == 0) co_await fail(errc::premature_close, "the connection was closed before the response's head");
+        in.received(*n);
+    }
+}
+
+} // namespace
+
+stream<chunk> get(std::string url, get_options o) {
+    std::optional<target> to = parse_url(url);
+    if (!to) co_await fail(errc::protocol, "'" + url + "' is not a URL that can be fetched; write http://host:port/path");
+    const std::string request = to->head;
+    socket s = co_await connect_to(std::move(*to), o.connect_timeout);
+    if (const auto sent = co_await s.write_all(request, o.idle_timeout); !sent) co_await fail(sent.error());
+    inbound in;
+    auto parser = std::make_unique<response_parser>();
+    co_await read_head(s, in, *parser, o);
+    const response_head& head = parser->head();
+    if (head.status < 200 || head.status > 299)
+        co_await fail(errc::refused, std::to_string(head.status) + " " + std::string(head.reason) + " for " + url);
+    const body_framing framing = head.framing;
+    in.consume(head.head_bytes);
+    parser.reset();
+
+    chunked_decoder decoder;
+    stream<chunk> body = body_source{.from = &s,
+                                     .in = &in,
+                                     .framing = framing,
+                                     .decoder = &decoder,
+                                     .limits = {.buffer_bytes = o.buffer_bytes, .source_idle = o.idle_timeout}}
+                             .into_stream();
+    while (auto piece = co_await body.next()) co_yield std::move(*piece);
+}
+
+} // namespace headgate::http
