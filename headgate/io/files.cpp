@@ -143,17 +143,19 @@ chunk create::take_gathered() noexcept {
 }
 
 task<> create::write(chunk item) {
+    if (item.empty()) co_return;
     place& at = co_await here();
-    const bool small = item.size() < gathered_below;
-    if (!small || filled_ + item.size() > gathered_.size()) {
-        chunk before = take_gathered();
-        if (!before.empty() || !small) co_await put(std::move(before), small ? chunk() : std::move(item), false);
+    if (item.size() >= gathered_below) {
+        co_await put(take_gathered(), std::move(item), false);
+        hold(at, 0, chunk_large);
+        co_return;
     }
-    if (small) {
-        if (gathered_.empty()) gathered_ = chunk(chunk_large);
-        std::memcpy(gathered_.data() + filled_, item.data(), item.size());
-        filled_ += item.size();
+    if (filled_ + item.size() > gathered_.size()) {
+        if (filled_ != 0) co_await put(take_gathered(), {}, false);
+        gathered_ = chunk(chunk_large);
     }
+    std::memcpy(gathered_.data() + filled_, item.data(), item.size());
+    filled_ += item.size();
     hold(at, filled_, chunk_large);
 }
 

@@ -23,6 +23,7 @@ public:
         : path_(std::move(path)), chunk_bytes_(chunk_bytes) {}
 
     stream<chunk> into_stream() &&;
+    // NOLINTNEXTLINE(google-explicit-constructor): it is one
     operator stream<chunk>() && { return std::move(*this).into_stream(); }
     const char* name() const noexcept { return "files::read"; }
 

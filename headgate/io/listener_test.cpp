@@ -13,9 +13,10 @@ using names = std::set<std::string>;
 
 // Unix sockets and the paths they leave; on the real kernel, for a simulated one has no files.
 class unix_listener : public ::testing::Test {
-protected:
+public:
     ~unix_listener() override { EXPECT_EQ(leftovers::now().descriptors, before.descriptors); }
 
+protected:
     testing::temporary_folder folder;
     address at = *address::parse("unix:" + folder / "s");
     linux_kernel os;

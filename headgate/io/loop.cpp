@@ -28,6 +28,7 @@ std::error_code loop::run() {
 
 std::error_code loop::turn(bool may_wait) {
     credit_ = ready_operations_max;
+    run_next(); // what failed since the last turn is dropped before a job resumes any of it
     run_remote();
     run_ready();
     if (stopping_) return {};

@@ -38,10 +38,11 @@ struct grave {
 };
 
 class offload_test : public ::testing::Test {
-protected:
+public:
     offload_test() { l.set_offload_pool(pool); }
     ~offload_test() override { EXPECT_EQ(l.remote_away(), 0u); }
 
+protected:
     offload_pool pool{1};
     linux_kernel os;
     loop l{os};
@@ -169,6 +170,25 @@ TEST(offload, ALoopWaitsForItsRunningJobs) {
     EXPECT_EQ(done, 0);
 }
 
+task<> fail_at_once() { co_await fail(errc::protocol); }
+
+TEST_F(offload_test, WhatHasFailedIsDroppedBeforeAJobRuns) {
+    struct look : remote_job {
+        nursery* at = nullptr;
+        std::size_t found = 99;
+    } job;
+    nursery n;
+    n.spawn(fail_at_once());
+    job.at = &n;
+    job.run = [](remote_job& r) {
+        auto& self = static_cast<look&>(r);
+        self.found = self.at->size();
+    };
+    l.post_remote(job);
+    ASSERT_FALSE(l.turn());
+    EXPECT_EQ(job.found, 0u);
+}
+
 task<int> add_up(int jobs) {
     int sum = 0;
     for (int i = 0; i < jobs; ++i) sum += co_await offload([i] { return i; });
@@ -188,6 +208,7 @@ TEST(offload, OnePoolServesSeveralLoops) {
     offload_pool pool(3);
     std::atomic<int> right = 0;
     std::vector<std::thread> workers;
+    workers.reserve(3);
     for (int w = 0; w < 3; ++w)
         workers.emplace_back([&pool, &right] {
             linux_kernel os;

@@ -145,7 +145,7 @@ protected:
             if (!end) throw std::runtime_error(end.error().message());
             a = std::move(*end);
         }
-        for (int turn = 0; turn < 10; ++turn) l.turn(false); // the server sees the end of its connections
+        for (int turn = 0; turn < 10; ++turn) EXPECT_FALSE(l.turn(false)); // the server sees the end of its connections
         EXPECT_EQ(leftovers::now(), before);
         EXPECT_EQ(l.timers_armed(), timers);
         EXPECT_EQ(l.waits(), waits);

@@ -15,7 +15,7 @@ namespace headgate {
 class signal_set {
 public:
     // Throws std::system_error if it cannot be set up.
-    explicit signal_set(std::initializer_list<int> signals);
+    signal_set(std::initializer_list<int> signals);
     signal_set(const signal_set&) = delete;
     signal_set& operator=(const signal_set&) = delete;
     ~signal_set();

@@ -64,7 +64,10 @@ stream<chunk> recode(stream<chunk> in, Args... args) {
                 co_await fail(codec->error, std::string(codec->problem) + " at byte " + std::to_string(where));
             }
             filled = out.size() - b.out.size();
-            if (b.out.empty() || (Codec::prompt && filled != 0 && step == codec_step::done)) {
+            if (b.out.empty()) {
+                filled = 0;
+                co_yield std::exchange(out, {});
+            } else if (Codec::prompt && filled != 0 && step == codec_step::done) {
                 co_yield out.slice(0, filled);
                 out.remove_prefix(std::exchange(filled, 0));
             }
@@ -72,7 +75,9 @@ stream<chunk> recode(stream<chunk> in, Args... args) {
         if (item) taken += item->size();
         hold(at, codec->memory() + out.capacity());
     }
-    if (filled != 0) co_yield out.slice(0, filled);
+    if (filled == 0) co_return;
+    out.truncate(filled);
+    co_yield std::move(out);
 }
 
 } // namespace headgate::detail

@@ -107,7 +107,7 @@ TEST_F(lines_test, ReportsWhatItKeeps) {
         std::ignore = co_await pipeline({.watchers = w}, std::move(in), lines(), testing::recording_sink<chunk>(*to));
     }(&watchers, source.open(), &log));
     source.push(chunk("a\nunfinished"));
-    sim().home.turn(false);
+    ASSERT_FALSE(sim().home.turn(false));
     ASSERT_TRUE(watchers.linked());
     const auto report = static_cast<live_pipeline*>(watchers.next)->report(sim().home.now());
     EXPECT_STREQ(report[1].name, "lines");
