@@ -38,6 +38,7 @@ public:
 
 private:
     union any_address {
+        sockaddr_storage all; // the first and largest: the one that {} sets to zero
         sockaddr any;
         sockaddr_in v4;
         sockaddr_in6 v6;
