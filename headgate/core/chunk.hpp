@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -29,7 +28,7 @@ public:
     // A chunk of `bytes` writable bytes, whose contents are undefined. Throws std::bad_alloc.
     explicit chunk(std::size_t bytes);
     // A chunk with a copy of `text`.
-    explicit chunk(std::string_view text) : chunk(text.size()) { std::memcpy(data_, text.data(), text.size()); }
+    explicit chunk(std::string_view text) : chunk(text.size()) { text.copy(data_, text.size()); }
 
     chunk(const chunk& o) noexcept : buffer_(o.buffer_), data_(o.data_), size_(o.size_) {
         if (buffer_) ++buffer_->references;

@@ -42,7 +42,7 @@ public:
         if (after == forever)
             t.disarm();
         else
-            timers_.arm(t, turn_time_ + after);
+            timers_.arm(t, after < time_point::max() - turn_time_ ? turn_time_ + after : time_point::max());
     }
     void arm_at(timer& t, time_point when) noexcept { timers_.arm(t, when); }
 

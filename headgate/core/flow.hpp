@@ -32,7 +32,7 @@ protected:
     ~flow() = default;
 
     void set_outer(flow& outer) noexcept { outer_ = &outer; }
-    const flow* outer() const noexcept { return outer_; }
+    flow* outer() const noexcept { return outer_; }
 
 private:
     bool failed_ = false;

@@ -3,10 +3,42 @@
 #include <headgate/core/joint.hpp>
 #include <headgate/core/promise.hpp>
 
+#include <memory>
 #include <optional>
 #include <utility>
 
 namespace headgate {
+
+namespace detail {
+
+// The flow of a stream that has been tried (try_next). It lives as long as the stream: what runs beside it, in a strand, may fail between
+// two pulls, and then the next one tells.
+struct tried_flow : flow {
+    place at;
+
+    // The stream is pulled by `by`, at `outer`. A failure resumes `by`, or is passed on to the flow that `by` runs in.
+    void enter(const place& outer_place, std::coroutine_handle<> by, bool pass_on) noexcept {
+        set_outer(*outer_place.of);
+        at = {.of = this, .where = outer_place.where, .stage = outer_place.stage};
+        puller_ = by;
+        pass_on_ = pass_on;
+        run = [](ready& r) {
+            auto& self = static_cast<tried_flow&>(r);
+            if (!self.puller_ || self.outer()->failed()) return;
+            if (self.pass_on_)
+                self.outer()->fail(self.error());
+            else
+                self.puller_.resume();
+        };
+    }
+    void leave() noexcept { puller_ = nullptr; }
+
+private:
+    std::coroutine_handle<> puller_;
+    bool pass_on_ = false;
+};
+
+} // namespace detail
 
 // An asynchronous generator: a coroutine that gives its items with `co_yield` and runs only while someone awaits `next()`. It cannot
 // produce unasked. Move-only; whoever holds a stream owns its frame, and destroying it at any moment releases all it holds. When
@@ -45,11 +77,12 @@ public:
     };
 
     stream() = default; // an ended stream
-    stream(stream&& other) noexcept : h_(std::exchange(other.h_, nullptr)) {}
+    stream(stream&& other) noexcept : h_(std::exchange(other.h_, nullptr)), tried_(std::move(other.tried_)) {}
     stream& operator=(stream&& other) noexcept {
         if (this != &other) {
             reset();
             h_ = std::exchange(other.h_, nullptr);
+            tried_ = std::move(other.tried_);
         }
         return *this;
     }
@@ -58,6 +91,7 @@ public:
     // Drops the stream, at whatever point it is.
     void reset() noexcept {
         if (h_) std::exchange(h_, nullptr).destroy();
+        tried_.reset();
     }
 
     // Whether the stream has ended (or was moved away); false does not mean that there is another item.
@@ -82,6 +116,7 @@ private:
     explicit stream(std::coroutine_handle<promise_type> h) noexcept : h_(h) {}
 
     std::coroutine_handle<promise_type> h_ = nullptr;
+    std::unique_ptr<detail::tried_flow> tried_; // none as long as nobody has tried; outlives the frame
 };
 
 template <class T>
@@ -92,10 +127,20 @@ public:
     bool await_ready() const noexcept { return s_.ended(); }
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> parent) {
-        return resume_at(parent, parent.promise().at);
+        place* at = parent.promise().at;
+        if (detail::tried_flow* tried = s_.tried_.get()) {
+            if (tried->failed_itself()) {
+                at->of->fail(tried->error());
+                return true;
+            }
+            tried->enter(*at, parent, true);
+            at = &tried->at;
+        }
+        return resume_at(parent, at);
     }
     std::optional<T> await_resume() {
         if (s_.ended()) return std::nullopt;
+        if (s_.tried_) s_.tried_->leave();
         promise_type& p = s_.h_.promise();
         if (!p.value) {
             if (p.meter) p.meter->end();
@@ -131,21 +176,23 @@ public:
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> parent) {
         const place& outer = *parent.promise().at;
-        scope_.enter(outer, parent);
-        const bool wait = this->resume_at(parent, &scope_.at);
+        auto& tried = this->s_.tried_;
+        if (!tried) tried = std::make_unique<detail::tried_flow>();
+        if (tried->failed_itself()) return false;
+        tried->enter(outer, parent, false);
+        const bool wait = this->resume_at(parent, &tried->at);
         if (outer.of->failed()) return true;
-        return wait && !scope_.failed_itself();
+        return wait && !tried->failed_itself();
     }
     std::expected<std::optional<T>, flow_error> await_resume() {
-        if (scope_.failed_itself()) {
+        auto& tried = this->s_.tried_;
+        if (tried && tried->failed_itself()) {
+            flow_error why = tried->error();
             this->s_.reset();
-            return std::unexpected(scope_.take_error());
+            return std::unexpected(std::move(why));
         }
         return pull::await_resume();
     }
-
-private:
-    scope scope_;
 };
 
 } // namespace headgate

@@ -40,7 +40,10 @@ int milliseconds_of(duration timeout) {
 } // namespace
 
 linux_kernel::linux_kernel() : epoll_(::epoll_create1(EPOLL_CLOEXEC)), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-    if (epoll_ >= 0 && wake_ >= 0 && watch(wake_, wake_tag) == 0) return;
+    epoll_event e{};
+    e.events = EPOLLIN | EPOLLET; // not EPOLLOUT: each wake would be reported a second time, when it has been read
+    e.data.u64 = wake_tag;
+    if (epoll_ >= 0 && wake_ >= 0 && ::epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &e) == 0) return;
     const int why = errno;
     if (epoll_ >= 0) ::close(epoll_);
     if (wake_ >= 0) ::close(wake_);

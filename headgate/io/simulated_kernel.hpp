@@ -43,7 +43,7 @@ class simulated_kernel final : public kernel {
 public:
     static constexpr int first_descriptor = 1000;
     // So often may `wait` be called without the clock going on before it gives up with -ELOOP.
-    static constexpr std::uint32_t waits_at_once_max = 2'000'000;
+    static constexpr std::uint32_t waits_at_once_max = 500'000;
 
     explicit simulated_kernel(simulated_options o = {});
     simulated_kernel(const simulated_kernel&) = delete;

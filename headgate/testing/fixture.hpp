@@ -35,7 +35,7 @@ protected:
     template <class T>
     T run(task<T> work) {
         auto end = sim_->run(std::move(work));
-        if (!end) throw std::runtime_error(end.error().message());
+        if (!end) throw std::runtime_error(end.error().message() + " (seed " + std::to_string(seed_) + ")");
         if constexpr (!std::is_void_v<T>) return std::move(*end);
     }
     // Runs a task that may fail.
