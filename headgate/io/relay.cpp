@@ -85,18 +85,18 @@ private:
     void moved(std::size_t n) noexcept {
         moved_ += n;
         out_.moved(n);
-        out_.set_held(0);
+        out_.set_held(out_.held - n);
         if (limits_.total) *limits_.total += n;
     }
 
     task<> empty(pipe_lease& pipe) {
-        const std::size_t all = pipe.bytes;
-        out_.set_held(all);
+        out_.set_held(pipe.bytes);
         while (pipe.bytes != 0) {
             const ssize_t n =
                 os_.splice(pipe.read_end(), to_.fd(), pipe.bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
             if (n > 0) {
                 pipe.bytes -= static_cast<std::size_t>(n);
+                moved(static_cast<std::size_t>(n)); // at once: a slow sink takes long to empty a pipe, and is not idle
                 continue;
             }
             if (n != -EAGAIN) co_await fail(system_error_code(n == 0 ? EPIPE : static_cast<int>(-n)), side::sink);
@@ -104,7 +104,6 @@ private:
             if (const auto ready = co_await to_.writable(limits_.sink_idle); !ready)
                 co_await fail(idle_if_timed_out(ready.error()), side::sink);
         }
-        moved(all);
     }
 
     socket& from_;

@@ -469,6 +469,20 @@ class EarlyResponse(GatewayCase):
     def test_early_response_chunked(self):
         self.early("chunked", 300_000)
 
+    def test_answered_and_reset(self):
+        """A server that answers and closes with the upload unread resets the connection; the answer counts."""
+        self.start()
+        client = self.client()
+        client.send(request("POST", "/", [("Content-Length", str(1 << 40))]) + b"u" * 100_000)
+        up = self.origin.accept()
+        up.recv_head()
+        up.respond(413, body=b"e" * 10_000, reason="Too Large")
+        up.reset()
+        answer = client.response()
+        self.assertEqual((answer.status, answer.body.length), (413, 10_000))
+        client.close()
+        self.log(status=413, down=10_000, end="complete")
+
     def test_the_client_stops_sending(self):
         """An answer in the midst of an upload that the client then ends by FIN."""
         self.start()
