@@ -16,7 +16,6 @@ import re
 import resource
 import shutil
 import socket
-import statistics
 import struct
 import subprocess
 import sys
@@ -150,7 +149,7 @@ class Bench:
         pids = proxy.pids() if proxy else []
         softirq = [p for p in [softirq_thread(self.options.proxy_core)] if p and pids]
         core_before, cpu_before, start = core_busy(self.options.proxy_core), cpu_of(pids + softirq), time.monotonic()
-        done, rate = self.generate(scenario, listen, self.options.seconds)
+        done, rate = self.generate(scenario, listen, self.options.seconds if proxy else self.options.seconds / 2)
         time.sleep(0.02)  # what is left to do: closing connections
         elapsed = time.monotonic() - start
         cpu = cpu_of(pids + softirq) - cpu_before

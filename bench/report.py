@@ -37,24 +37,41 @@ def markdown(scenarios, results, options, network, seconds):
         "network work of its core. On loopback it includes the receiving side's work for what the proxy sends, and not the "
         "proxy's for what it is sent: the same for all of them. Memory is the proportional set size; the kernel's own "
         "memory for sockets is the same for all and not in it.", ""]
+    lines += summary(scenarios, results) + [""]
     for scenario in scenarios:
         lines += table(scenario, results[scenario.name]) + [""]
     lines.append(noise(results))
     return "\n".join(lines).rstrip() + "\n"
 
 
+def medians_of(measured):
+    """The medians by name, and the best of the peers."""
+    medians = {name: statistics.median(m.values) for name, m in measured.items() if m.values and not m.problem}
+    return medians, min((medians[name] for name in PEERS if name in medians), default=None)
+
+
+def summary(scenarios, results):
+    rows = [["scenario", "headgate", *PEERS, "", "to nginx", "to best peer"]]
+    for scenario in scenarios:
+        medians, best_peer = medians_of(results[scenario.name])
+        cells = [number(medians[name]) if name in medians else "-" for name in ("headgate", *PEERS)]
+        ours = medians.get("headgate")
+        rows.append([scenario.name, *cells, scenario.unit, ratio(ours, medians.get("nginx")), ratio(ours, best_peer)])
+    return align(rows)
+
+
 def table(scenario, measured):
-    medians = {name: statistics.median(m.values) for name, m in measured.items() if m.values}
-    best_peer = min((medians[name] for name in PEERS if name in medians), default=None)
+    medians, best_peer = medians_of(measured)
     rows = [["", scenario.unit, "to nginx", "to best peer", scenario.rate_unit or "-"]]
+    problems = [f"{name}: {m.problem}." for name, m in measured.items() if m.problem]
     for name, m in measured.items():
         if m.problem:
-            rows.append([name, m.problem, "-", "-", "-"])
             continue
         rows.append([name, spread(m.values) if m.values else "-",
                      ratio(medians.get(name), medians.get("nginx")), ratio(medians.get(name), best_peer),
                      number(statistics.median(m.rates)) if m.rates else "-"])
-    return [f"**{scenario.name}**: {scenario.title}", ""] + align(rows)
+    text = [f"**{scenario.name}**: {scenario.title}", ""] + align(rows)
+    return text + [""] + problems if problems else text
 
 
 def ratio(value, base):
