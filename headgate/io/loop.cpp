@@ -29,7 +29,7 @@ std::error_code loop::run() {
 std::error_code loop::turn(bool may_wait) {
     credit_ = ready_operations_max;
     run_next(); // what failed since the last turn is dropped before a job resumes any of it
-    run_remote();
+    may_wait &= !run_remote(); // whoever turns the loop until a job has come sees that it has
     run_ready();
     if (stopping_) return {};
 
@@ -133,8 +133,8 @@ void loop::post_remote(remote_job& job) noexcept {
     remote_posted_.notify_one();
 }
 
-void loop::run_remote() {
-    if (!remote_pending_.load(std::memory_order_acquire)) return;
+bool loop::run_remote() {
+    if (!remote_pending_.load(std::memory_order_acquire)) return false;
     remote_job* jobs;
     {
         const std::lock_guard lock(remote_mutex_);
@@ -147,6 +147,7 @@ void loop::run_remote() {
         j.run(j);
         run_next();
     }
+    return true;
 }
 
 } // namespace headgate

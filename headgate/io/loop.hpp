@@ -114,7 +114,7 @@ private:
     int forget(slot& s) noexcept;
     void dispatch(const io_event& e);
     void notify(slot& s, std::uint32_t generation, io_wait* slot::* who);
-    void run_remote();
+    bool run_remote(); // whether there was anything
 
     kernel& kernel_;
     std::vector<std::unique_ptr<block>> slots_; // by descriptor number

@@ -35,16 +35,17 @@ struct zone_entry {
 class dns_server {
 public:
     explicit dns_server(loop& l) {
-        const address any = *address::parse("127.0.0.1:0");
-        const int fd = l.os().socket(AF_INET, SOCK_DGRAM);
-        sockaddr_in bound{};
-        socklen_t size = sizeof bound;
-        if (fd < 0 || l.os().bind(fd, any.data(), any.size()) < 0 ||
-            l.os().local_name(fd, reinterpret_cast<sockaddr*>(&bound), &size) < 0)
-            throw std::runtime_error("no socket for the server");
-        udp_ = socket(**l.open(fd));
-        at = address(reinterpret_cast<const sockaddr*>(&bound), size);
-        tcp_.emplace(*listener::open(at));
+        // One number for UDP and TCP: where the second is taken, another number is tried.
+        for (int attempts = 0; !udp_; ++attempts) {
+            tcp_.emplace(*listener::open(*address::parse("127.0.0.1:0")));
+            at = tcp_->where();
+            const int fd = l.os().socket(AF_INET, SOCK_DGRAM);
+            if (fd < 0 || attempts == 100) throw std::runtime_error("no socket for the server");
+            if (l.os().bind(fd, at.data(), at.size()) == 0)
+                udp_ = socket(**l.open(fd));
+            else
+                l.os().close(fd);
+        }
         serving_.spawn(serve_udp());
         serving_.spawn(serve_tcp());
     }
