@@ -105,6 +105,8 @@ template <class T>
 stream<T> wire(stream<T> in, joint*&) {
     return in;
 }
+template <class T, class... Inside, class... Rest>
+auto wire(stream<T> in, joint*& j, const composed<Inside...>& first, const Rest&... rest);
 template <class T, class First, class... Rest>
 auto wire(stream<T> in, joint*& j, const First& first, const Rest&... rest) {
     j->name = part_name(first, "stage");
