@@ -1,8 +1,10 @@
 """What the integration tests share. Standard library only."""
 
+from . import process
 from .case import GONE, SLACK, GatewayCase, LeakCheck
 from .client import Client, Response, problem
 from .gateway import BINARY, SANITIZED, Gateway, LogLine
+from .listener import full_listener
 from .message import ProtocolError, RequestHead, ResponseHead, chunk, request, response
 from .origin import Connection, Origin
 from .wait import eventually
@@ -11,4 +13,4 @@ from .wire import Body, Cut, End, Wire
 __all__ = [
     "BINARY", "GONE", "SANITIZED", "SLACK", "Body", "Client", "Connection", "Cut", "End", "Gateway", "GatewayCase",
     "LeakCheck", "LogLine", "Origin", "ProtocolError", "RequestHead", "Response", "ResponseHead", "Wire", "chunk",
-    "eventually", "problem", "request", "response"]
+    "eventually", "full_listener", "problem", "process", "request", "response"]
