@@ -7,10 +7,11 @@ from .gateway import BINARY, SANITIZED, Gateway, LogLine
 from .listener import full_listener
 from .message import ProtocolError, RequestHead, ResponseHead, chunk, request, response
 from .origin import Connection, Origin
+from .swarm import Crowd, Swarm
 from .wait import eventually
 from .wire import Body, Cut, End, Wire
 
 __all__ = [
-    "BINARY", "GONE", "SANITIZED", "SLACK", "Body", "Client", "Connection", "Cut", "End", "Gateway", "GatewayCase",
-    "LeakCheck", "LogLine", "Origin", "ProtocolError", "RequestHead", "Response", "ResponseHead", "Wire", "chunk",
+    "BINARY", "GONE", "SANITIZED", "SLACK", "Body", "Client", "Connection", "Crowd", "Cut", "End", "Gateway", "GatewayCase",
+    "LeakCheck", "LogLine", "Origin", "ProtocolError", "RequestHead", "Response", "ResponseHead", "Swarm", "Wire", "chunk",
     "eventually", "full_listener", "problem", "process", "request", "response"]
