@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """What the proxy refuses, from clients and from upstreams, and how it says so."""
 
-import socket
 import unittest
 
-from support import GatewayCase, eventually, request, response
+from support import GatewayCase, eventually, full_listener, process, request, response
 
 HOST = b"Host: test.example\r\n"
 GET = b"GET / HTTP/1.1\r\n" + HOST
@@ -247,21 +246,8 @@ class NotConnected(GatewayCase):
         self.assert_problem(self.client().exchange(), 502)
         self.log(status=502, end="upstream_unreachable")
 
-    def full_listener(self):
-        """A port whose queue of connections is full: the handshake gets no answer."""
-        listener = socket.socket()
-        self.addCleanup(listener.close)
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(8):
-            filler = socket.socket()
-            self.addCleanup(filler.close)
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        return "http://%s:%d" % listener.getsockname()
-
     def test_connect_timeout(self):
-        self.start("--connect-timeout", "300ms", to=self.full_listener())
+        self.start("--connect-timeout", "300ms", to="http://%s:%d" % full_listener(self))
         client = self.client()
         answer = client.exchange()
         self.assert_problem(answer, 504)
@@ -270,13 +256,11 @@ class NotConnected(GatewayCase):
         self.assertLess(line.ms, 3000)
 
     def test_client_leaves_while_connecting(self):
-        from support import process
-        to = self.full_listener()
-        port = int(to.rsplit(":", 1)[1])
+        host, port = full_listener(self)
         for end in ("close", "reset"):
             with self.subTest(end):
                 if self.gateway is None:
-                    self.start("--connect-timeout", "30s", to=to)
+                    self.start("--connect-timeout", "30s", to=f"http://{host}:{port}")
                 before = self.gateway.descriptors()["socket"]
                 client = self.client()
                 client.request()

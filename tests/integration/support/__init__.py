@@ -1,14 +1,17 @@
 """What the integration tests share. Standard library only."""
 
+from . import process
 from .case import GONE, SLACK, GatewayCase, LeakCheck
 from .client import Client, Response, problem
 from .gateway import BINARY, SANITIZED, Gateway, LogLine
+from .listener import full_listener
 from .message import ProtocolError, RequestHead, ResponseHead, chunk, request, response
 from .origin import Connection, Origin
+from .swarm import Crowd, Swarm
 from .wait import eventually
 from .wire import Body, Cut, End, Wire
 
 __all__ = [
-    "BINARY", "GONE", "SANITIZED", "SLACK", "Body", "Client", "Connection", "Cut", "End", "Gateway", "GatewayCase",
-    "LeakCheck", "LogLine", "Origin", "ProtocolError", "RequestHead", "Response", "ResponseHead", "Wire", "chunk",
-    "eventually", "problem", "request", "response"]
+    "BINARY", "GONE", "SANITIZED", "SLACK", "Body", "Client", "Connection", "Crowd", "Cut", "End", "Gateway", "GatewayCase",
+    "LeakCheck", "LogLine", "Origin", "ProtocolError", "RequestHead", "Response", "ResponseHead", "Swarm", "Wire", "chunk",
+    "eventually", "full_listener", "problem", "process", "request", "response"]

@@ -5,6 +5,7 @@ import unittest
 from .client import Client, problem
 from .gateway import SANITIZED, Gateway
 from .origin import Origin
+from .swarm import Swarm
 from .wait import eventually
 
 GONE = 1.0  # seconds in which the end of one side must have reached all that was behind it
@@ -82,6 +83,12 @@ class GatewayCase(unittest.TestCase):
 
     def start_origin(self, script=None, **how):
         self.origin = Origin(script, **how)
+        self._origins.append(self.origin)
+        return self.origin
+
+    def start_swarm(self, *arguments, **how):
+        """An origin for a thousand clients; see Swarm."""
+        self.origin = Swarm(*arguments, **how)
         self._origins.append(self.origin)
         return self.origin
 
