@@ -51,8 +51,8 @@ class Demo:
 
     def judge_memory(self, what, memory):
         good = None if self.sanitized else memory.peak - memory.before <= MEMORY_GROWTH_MAX
-        numbers = " > ".join(f"{count / MIB:.1f}" for count in (memory.before, memory.peak, memory.after))
-        self.judge(f"{what}: memory", f"grows <= {size(MEMORY_GROWTH_MAX)}", f"{numbers} MiB", good)
+        numbers = " > ".join(f"{count / MIB:.3g}" for count in (memory.before, memory.peak, memory.after))
+        self.judge(f"{what}: memory", f"grows <= {size(MEMORY_GROWTH_MAX)}", numbers, good)
 
     def run(self):
         self.screen.line(f"origin  http://127.0.0.1:{self.origin.port}")
@@ -67,7 +67,7 @@ class Demo:
                 self.judge(scene.__name__.replace("_", " "), "comes to its end", str(problem)[:20], False)
         self.nothing_left(before)
         good = self.screen.table()
-        self.screen.line("Memory is what is resident: before > peak > after.", "dim")
+        self.screen.line("Memory is what is resident, in MiB: before > peak > after.", "dim")
         return good
 
     # ---- the scenes --------------------------------------------------------------------------------------------------
