@@ -8,28 +8,28 @@ import argparse
 import os
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from client import Client  # noqa: E402
 from gateway import Gateway, MemoryWatch, wait_until  # noqa: E402
-from origin import PATHS, Origin  # noqa: E402
+from origin import FIRST_CHUNK, PATHS, Origin  # noqa: E402
 from screen import Screen, milliseconds, size  # noqa: E402
 
 MIB = 1 << 20
 MEMORY_GROWTH_MAX = 8 * MIB
-TEARDOWN_MAX = 0.050
-IN_FLIGHT_MAX = 16 * MIB
+IN_FLIGHT_GROWTH_MAX = 2 * MIB
 FIRST_BYTE_TIMEOUT = 1.0
 
 
 class Demo:
     def __init__(self, options):
         self.quick = options.quick
+        self.teardown_max = 1 if self.quick else 0.050  # quick is for tests, which run beside others
         self.sanitized = bool(os.environ.get("HEADGATE_SANITIZE"))  # then memory and time say nothing
         self.screen = Screen()
         self.origin = Origin()
@@ -45,9 +45,14 @@ class Demo:
     def judge(self, what, expected, measured, good):
         self.screen.verdict(what, expected, measured, good)
 
-    def judge_measure(self, what, value, limit, show, detail=""):
+    def judge_limit(self, what, value, limit, show, detail=""):
         good = None if self.sanitized else value <= limit
         self.judge(what, f"<= {show(limit)}", show(value) + detail, good)
+
+    def judge_memory(self, what, memory):
+        good = None if self.sanitized else memory.peak - memory.before <= MEMORY_GROWTH_MAX
+        numbers = " > ".join(f"{count / MIB:.3g}" for count in (memory.before, memory.peak, memory.after))
+        self.judge(f"{what}: memory", f"grows <= {size(MEMORY_GROWTH_MAX)}", numbers, good)
 
     def run(self):
         self.screen.line(f"origin  http://127.0.0.1:{self.origin.port}")
@@ -56,9 +61,14 @@ class Demo:
         before = self.at_rest()
         for scene in (self.large_bodies, self.client_vanishes, self.slow_client, self.upstream_dies,
                       self.upstream_stalls):
-            scene()
+            try:
+                scene()
+            except OSError as problem:
+                self.judge(scene.__name__.replace("_", " "), "comes to its end", str(problem)[:20], False)
         self.nothing_left(before)
-        return self.screen.table()
+        good = self.screen.table()
+        self.screen.line("Memory is what is resident, in MiB: before > peak > after.", "dim")
+        return good
 
     # ---- the scenes --------------------------------------------------------------------------------------------------
 
@@ -76,10 +86,10 @@ class Demo:
             start = time.monotonic()
             moved = work()
             took = time.monotonic() - start
-        self.judge(f"{size(count)} {what}: bytes that arrived", str(count), str(moved), moved == count)
-        self.judge(f"{size(count)} {what}: throughput", "-", f"{moved / MIB / took:,.0f} MiB/s", None)
-        self.judge_measure(f"{size(count)} {what}: memory growth", memory.peak - memory.before, MEMORY_GROWTH_MAX, size,
-                           f" ({memory.before / MIB:.1f} > {memory.peak / MIB:.1f} > {memory.after / MIB:.1f})")
+        name = f"{size(count)} {what}"
+        self.judge(f"{name}: arrived", f"{count:,}", f"{moved:,}", moved == count)
+        self.judge(f"{name}: throughput", "-", f"{moved / MIB / took:,.0f} MiB/s", None)
+        self.judge_memory(name, memory)
 
     def progress(self, what, total):
         def show(moved):
@@ -92,10 +102,11 @@ class Demo:
         self.screen.scene("2. Clients that vanish",
                           f"{times} leave in the middle of a download, {times} from a stream that says nothing. Measured "
                           "at the origin: how long until its connection is gone.")
-        self.vanish("mid-download", "/big?size=1GiB", 8 * MIB, times)
-        self.vanish("from a silent stream", "/events", 1, times)
+        self.vanish("mid-download", "/big?size=1GiB", 8 * MIB, times, "client_reset")
+        self.vanish("a silent stream", "/events", len(FIRST_CHUNK), times, "client_closed")
 
-    def vanish(self, where, target, bytes_before, times):
+    def vanish(self, where, target, bytes_before, times, expected):
+        """With bytes that it has not read, the client's system sends a reset, and otherwise an end."""
         took, ends = [], set()
         for i in range(times):
             client = self.request(target)
@@ -107,16 +118,16 @@ class Demo:
             took.append((flow.gone_at or left_at + 5) - left_at)
             ends.add(self.gateway.end_of(client.name))
             self.screen.progress(f"{i + 1} of {times}: gone from the origin after {milliseconds(took[-1])}")
-        self.judge_measure(f"left {where}: teardown, worst", max(took), TEARDOWN_MAX, milliseconds,
-                           f" (median {milliseconds(statistics.median(took))})")
-        self.judge(f"left {where}: log says", "client_*", ", ".join(sorted(ends)),
-                   all(end.startswith("client_") for end in ends))
+        self.judge_limit(f"left {where}: teardown", max(took), self.teardown_max, milliseconds, " at worst")
+        self.judge(f"left {where}: log says", expected, ", ".join(sorted(ends)), ends == {expected})
 
     def slow_client(self):
-        seconds = 1.5 if self.quick else 6
+        seconds = 3 if self.quick else 6
+        limit = socket_buffers_max() + 2 * MIB
         self.screen.scene("3. A client on a slow network",
                           f"It reads 1 MiB a second of a 1 GiB body, for {seconds:g} s, from an origin that could send it at "
-                          "once. In flight is what the origin has sent and the client has not read.")
+                          "once. In flight is what the origin has sent and the client has not read. The system lets the "
+                          f"gateway's two sockets hold {size(limit - 2 * MIB)}; the gateway adds 1 MiB at most.")
         in_flight = []
         with MemoryWatch(self.gateway) as memory:
             client = self.request("/big?size=1GiB", receive_buffer=128 << 10)
@@ -132,9 +143,9 @@ class Demo:
             flow.ended.wait(5)
         half = len(in_flight) // 2
         growth = max(in_flight[half:]) - max(in_flight[:half])
-        self.judge_measure("slow client: most bytes in flight", max(in_flight), IN_FLIGHT_MAX, size)
-        self.judge_measure("slow client: growth in 2nd half", max(0, growth), MIB, size)
-        self.judge_measure("slow client: memory growth", memory.peak - memory.before, MEMORY_GROWTH_MAX, size)
+        self.judge_limit("slow client: in flight", max(in_flight), limit, size, " at most")
+        self.judge_limit("slow client: growth in 2nd half", max(0, growth), IN_FLIGHT_GROWTH_MAX, size)
+        self.judge_memory("slow client", memory)
 
     def upstream_dies(self):
         self.screen.scene("4. An upstream that dies in the middle of a body",
@@ -147,7 +158,7 @@ class Demo:
                     capture_output=True, text=True, timeout=20)
                 said = result.stderr.strip().removeprefix("curl: ")
                 self.screen.line(f"    curl: {said}"[:80], "dim")
-                self.judge(f"upstream {how}, {framing}: curl", "exit 18 or 56", f"exit {result.returncode}",
+                self.judge(f"{framing}, {how}: curl", "exit 18 or 56", f"exit {result.returncode}",
                            result.returncode in (18, 56))
 
     def upstream_stalls(self):
@@ -158,13 +169,13 @@ class Demo:
         start = time.monotonic()
         body = client.read_text()
         took = time.monotonic() - start
-        for line in body.splitlines():
-            self.screen.line("    " + line[:75], "dim")
+        for line in textwrap.wrap(body, 74):
+            self.screen.line("    " + line, "dim")
         answer = f"{client.status} {client.fields.get('content-type', '')}"
         self.judge("stalled upstream: answer", "504 problem+json", answer.replace("application/", ""),
                    answer == "504 application/problem+json")
         self.judge("stalled upstream: answered after", f"about {milliseconds(FIRST_BYTE_TIMEOUT)}", milliseconds(took),
-                   FIRST_BYTE_TIMEOUT <= took <= FIRST_BYTE_TIMEOUT + (5 if self.sanitized else 0.5))
+                   FIRST_BYTE_TIMEOUT <= took <= FIRST_BYTE_TIMEOUT + (5 if self.quick else 0.5))
         self.judge("stalled upstream: its connection", "closed", "closed" if flow.ended.wait(2) else "open",
                    flow.ended.is_set())
         client.close()
@@ -182,7 +193,7 @@ class Demo:
         sockets, live = self.at_rest()
         names = ("connections", "requests", "upstream_busy", "buffer_bytes", "pipes")
         left = [f"{name}={live[name]}" for name in names if live.get(name, 0)]
-        self.judge("sockets, without pooled ones", str(before[0]), str(sockets), sockets == before[0])
+        self.judge("sockets, less pooled ones", f"{before[0]}, as before", str(sockets), sockets == before[0])
         self.judge("alive in the gateway", "nothing", ", ".join(left) or "nothing", bool(live) and not left)
         if "frames" in live:
             self.judge("coroutine frames", f"<= {before[1]['frames']} + pooled", str(live["frames"]),
@@ -201,6 +212,11 @@ class Demo:
         self.gateway.pass_through(lambda line: screen.line(line, "dim"))
         self.gateway.process.wait()
         screen.line(f"The gateway has ended by itself, exit code {self.gateway.process.returncode}.", "red")
+
+
+def socket_buffers_max():
+    """The most bytes that the system buffers for a socket that receives and one that sends."""
+    return sum(int(Path(f"/proc/sys/net/ipv4/tcp_{which}mem").read_text().split()[2]) for which in "rw")
 
 
 def parse_arguments():

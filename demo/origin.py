@@ -6,6 +6,7 @@ that names itself (?id=NAME) is watched: how much was sent, and when and how its
 
 import contextlib
 import os
+import re
 import select
 import socket
 import struct
@@ -14,7 +15,8 @@ import time
 from urllib.parse import parse_qs, urlsplit
 
 BLOCK = 1 << 20
-UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+FIRST_CHUNK = b"14\r\ndata: the only one\n\n\r\n"  # of /events
 
 PATHS = """\
 /hello                 a short text
@@ -89,9 +91,12 @@ class Request:
         return Request(head, connection, received)
 
     def size(self, default):
+        """The size asked for, like 64KiB, 1G or 1000; ValueError if it cannot be read."""
         text = self.query.get("size", default)
-        digits = text.rstrip("BKMGib")
-        return int(digits) * UNITS[text[len(digits):]]
+        found = re.fullmatch(r"(\d{1,15})([KMG]?)(i?B)?", text)
+        if not found:
+            raise ValueError(f"not a size: {text}")
+        return int(found[1]) * UNITS[found[2]]
 
     def body(self):
         """The pieces of the request's body."""
@@ -137,20 +142,24 @@ class Exchange:
         answers = {"/hello": self.hello, "/big": self.big, "/slow": self.slow, "/events": self.events,
                    "/stall": self.stall, "/die": self.die, "/echo": self.echo, "/upload": self.upload}
         try:
-            answers.get(self.request.path, self.paths)()
+            if self.request.method == "HEAD":
+                self.head(0)
+            else:
+                answers.get(self.request.path, self.paths)()
+        except ValueError as problem:
+            self.text(f"{problem}\n", "400 Bad Request")
         except (OSError, Gone):
             self.flow.gone_at = time.monotonic()
             raise
         finally:
             self.flow.ended.set()
 
-    def head(self, length=None, kind="text/plain"):
+    def head(self, length=None, kind="text/plain", status="200 OK"):
         framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
-        self.connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{framing}\r\n\r\n".encode())
+        self.connection.sendall(f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{framing}\r\n\r\n".encode())
 
-    def text(self, text):
-        self.drop_body()
-        self.head(len(text))
+    def text(self, text, status="200 OK"):
+        self.head(len(text.encode()), status=status)
         self.connection.sendall(text.encode())
 
     def drop_body(self):
@@ -184,9 +193,11 @@ class Exchange:
             raise Gone
 
     def hello(self):
+        self.drop_body()
         self.text("Hello from behind the gateway.\n")
 
     def paths(self):
+        self.drop_body()
         self.text(PATHS)
 
     def big(self):
@@ -209,7 +220,7 @@ class Exchange:
         """One event, and then silence for as long as the other side stays."""
         self.drop_body()
         self.head(kind="text/event-stream")
-        self.chunk(b"data: the only one\n\n")
+        self.connection.sendall(FIRST_CHUNK)
         self.wait_gone()
 
     def stall(self):

@@ -15,7 +15,7 @@ def size(count):
 
 
 def milliseconds(seconds):
-    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+    return f"{seconds * 1000:.1f}".removesuffix(".0") + " ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
 class Screen:
