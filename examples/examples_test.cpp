@@ -5,10 +5,13 @@
 
 #include <cstdio>
 #include <stdexcept>
+#include <thread>
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -193,6 +196,98 @@ TEST_F(examples, SharedStageLeavesNoReportThatFailed) {
     EXPECT_THAT(e.output,
                 HasSubstr("batch: protocol error at stage 2 (stage): 'nonsense' is not a name and a number\n"));
     EXPECT_EQ(folder.names(), (names{"batch.txt", "squares.csv.gz", "countdown.csv.gz"}));
+}
+
+// An HTTP server for one connection: sends `answer` after the request's head, and then ends, or waits until the client has.
+class one_answer_server {
+public:
+    one_answer_server(std::string answer, bool waits) : answer_(std::move(answer)), waits_(waits) {
+        listening_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        sockaddr_in at{};
+        at.sin_family = AF_INET;
+        at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        socklen_t size = sizeof at;
+        if (::bind(listening_, reinterpret_cast<sockaddr*>(&at), size) != 0 || ::listen(listening_, 1) != 0 ||
+            ::getsockname(listening_, reinterpret_cast<sockaddr*>(&at), &size) != 0)
+            throw std::runtime_error("no server");
+        url = "http://127.0.0.1:" + std::to_string(ntohs(at.sin_port)) + "/orders.csv";
+        thread_ = std::thread([this] { serve(); });
+    }
+    // Waits for the one connection to end.
+    ~one_answer_server() {
+        thread_.join();
+        ::close(listening_);
+    }
+    std::string url;
+
+private:
+    void serve() {
+        const int fd = ::accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC);
+        std::string request;
+        char some[4096];
+        while (request.find("\r\n\r\n") == std::string::npos) {
+            const ssize_t n = ::recv(fd, some, sizeof some, 0);
+            if (n <= 0) break;
+            request.append(some, static_cast<std::size_t>(n));
+        }
+        ::send(fd, answer_.data(), answer_.size(), MSG_NOSIGNAL);
+        while (waits_ && ::recv(fd, some, sizeof some, 0) > 0) {
+        }
+        ::close(fd);
+    }
+
+    std::string answer_;
+    bool waits_;
+    int listening_;
+    std::thread thread_;
+};
+
+TEST_F(examples, FetchRelayMovesTheBody) {
+    const std::string body = log_lines(10'000);
+    one_answer_server server("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body, true);
+    folder.write("expected", body);
+    const ended e = run("fetch_relay " + server.url + " 20 out.gz && zcat out.gz | cmp - expected && echo same");
+    EXPECT_EQ(e.status, 0);
+    EXPECT_THAT(e.output, HasSubstr("same\n"));
+}
+
+TEST_F(examples, FetchRelayTakesChunks) {
+    one_answer_server server("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n", true);
+    const ended e = run("fetch_relay " + server.url + " 20 out.gz > /dev/null && zcat out.gz");
+    EXPECT_EQ(e.status, 0);
+    EXPECT_EQ(e.output, "abcde");
+}
+
+TEST_F(examples, FetchRelayEndsAtItsDeadline) {
+    one_answer_server server("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nnot all", true);
+    const ended e = run("fetch_relay " + server.url + " 1 out.gz");
+    EXPECT_EQ(e.status, 4);
+    EXPECT_EQ(e.output, "timed out by the caller\n");
+    EXPECT_EQ(folder.names(), names());
+}
+
+TEST_F(examples, FetchRelayDoesNotTakeACutForAnEnd) {
+    for (const char* cut : {"Content-Length: 100\r\n\r\nnot all", "Transfer-Encoding: chunked\r\n\r\n7\r\nnot all\r\n"}) {
+        one_answer_server server(std::string("HTTP/1.1 200 OK\r\n") + cut, false);
+        const ended e = run("fetch_relay " + server.url + " 20 out.gz");
+        EXPECT_EQ(e.status, 1);
+        EXPECT_EQ(e.output, "premature close at stage 0 (source)\n");
+        EXPECT_EQ(folder.names(), names());
+    }
+}
+
+TEST_F(examples, FetchRelaySaysWhatTheServerSays) {
+    one_answer_server server("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", true);
+    const ended e = run("fetch_relay " + server.url + " 20 out.gz");
+    EXPECT_EQ(e.status, 1);
+    EXPECT_EQ(e.output, "refused at stage 0 (source): 404 Not Found for " + server.url + "\n");
+    EXPECT_EQ(folder.names(), names());
+}
+
+TEST_F(examples, FetchRelayNeedsAUrl) {
+    const ended e = run("fetch_relay ftp://x 20 out.gz");
+    EXPECT_EQ(e.status, 1);
+    EXPECT_THAT(e.output, HasSubstr("write http://host:port/path"));
 }
 
 } // namespace
