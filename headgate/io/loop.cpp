@@ -29,12 +29,12 @@ std::error_code loop::run() {
 std::error_code loop::turn(bool may_wait) {
     credit_ = ready_operations_max;
     run_next(); // what failed since the last turn is dropped before a job resumes any of it
-    run_remote();
+    const bool came = run_remote();
     run_ready();
     if (stopping_) return {};
 
     duration timeout = duration::zero();
-    if (may_wait && !has_ready()) {
+    if (may_wait && !came && !has_ready()) { // after a job the caller may have what it waited for
         const time_point next = next_timer();
         timeout = next == time_point::max() ? forever : std::max(next - now(), duration::zero());
     }
@@ -133,8 +133,8 @@ void loop::post_remote(remote_job& job) noexcept {
     remote_posted_.notify_one();
 }
 
-void loop::run_remote() {
-    if (!remote_pending_.load(std::memory_order_acquire)) return;
+bool loop::run_remote() {
+    if (!remote_pending_.load(std::memory_order_acquire)) return false;
     remote_job* jobs;
     {
         const std::lock_guard lock(remote_mutex_);
@@ -147,6 +147,7 @@ void loop::run_remote() {
         j.run(j);
         run_next();
     }
+    return true;
 }
 
 } // namespace headgate
