@@ -29,12 +29,12 @@ std::error_code loop::run() {
 std::error_code loop::turn(bool may_wait) {
     credit_ = ready_operations_max;
     run_next(); // what failed since the last turn is dropped before a job resumes any of it
-    may_wait &= !run_remote(); // whoever turns the loop until a job has come sees that it has
+    const bool came = run_remote();
     run_ready();
     if (stopping_) return {};
 
     duration timeout = duration::zero();
-    if (may_wait && !has_ready()) {
+    if (may_wait && !came && !has_ready()) { // after a job the caller may have what it waited for
         const time_point next = next_timer();
         timeout = next == time_point::max() ? forever : std::max(next - now(), duration::zero());
     }

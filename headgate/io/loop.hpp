@@ -74,7 +74,7 @@ public:
     template <class T>
     std::expected<T, flow_error> run(task<T> work);
 
-    // One turn: what is ready, then events (waiting for them if `may_wait`), then timers.
+    // One turn: jobs of other threads, what is ready, then events (waiting for them if `may_wait` and there was no job), then timers.
     std::error_code turn(bool may_wait = true);
 
     // Takes over `fd`: the loop watches it. The slot stays where it is until the descriptor is closed with `close`. On failure the
@@ -114,7 +114,7 @@ private:
     int forget(slot& s) noexcept;
     void dispatch(const io_event& e);
     void notify(slot& s, std::uint32_t generation, io_wait* slot::* who);
-    bool run_remote(); // whether there was anything
+    bool run_remote(); // whether there was any
 
     kernel& kernel_;
     std::vector<std::unique_ptr<block>> slots_; // by descriptor number

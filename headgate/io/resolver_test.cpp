@@ -35,17 +35,8 @@ struct zone_entry {
 class dns_server {
 public:
     explicit dns_server(loop& l) {
-        // One number for UDP and TCP: where the second is taken, another number is tried.
-        for (int attempts = 0; !udp_; ++attempts) {
-            tcp_.emplace(*listener::open(*address::parse("127.0.0.1:0")));
-            at = tcp_->where();
-            const int fd = l.os().socket(AF_INET, SOCK_DGRAM);
-            if (fd < 0 || attempts == 100) throw std::runtime_error("no socket for the server");
-            if (l.os().bind(fd, at.data(), at.size()) == 0)
-                udp_ = socket(**l.open(fd));
-            else
-                l.os().close(fd);
-        }
+        for (int attempts = 0; !open(l); ++attempts)
+            if (attempts == 100) throw std::runtime_error("no port for the server");
         serving_.spawn(serve_udp());
         serving_.spawn(serve_tcp());
     }
@@ -55,6 +46,21 @@ public:
     int queries = 0;
 
 private:
+    // The same port for both protocols. What the system gives out for one may be taken in the other.
+    bool open(loop& l) {
+        auto tcp = listener::open(*address::parse("127.0.0.1:0"));
+        if (!tcp) return false;
+        const int fd = l.os().socket(AF_INET, SOCK_DGRAM);
+        if (fd < 0) return false;
+        if (l.os().bind(fd, tcp->where().data(), tcp->where().size()) < 0) {
+            l.os().close(fd);
+            return false;
+        }
+        at = tcp->where();
+        tcp_.emplace(std::move(*tcp));
+        udp_ = socket(**l.open(fd));
+        return true;
+    }
     task<> serve_udp() {
         for (;;) {
             co_await udp_.readable();
