@@ -23,6 +23,7 @@ std::error_code loop::run() {
     stopping_ = false;
     while (!stopping_)
         if (const std::error_code e = turn()) return e;
+    stopping_ = false; // further turns are up to the caller
     return {};
 }
 

@@ -70,7 +70,7 @@ public:
     std::error_code run();
     void stop() noexcept { stopping_ = true; }
 
-    // Runs a task to its end, as a flow of its own, and gives its value or its error.
+    // Runs a task to its end, as a flow of its own, and gives its value or its error; errc::aborted if it is stopped.
     template <class T>
     std::expected<T, flow_error> run(task<T> work);
 
@@ -156,7 +156,10 @@ std::expected<T, flow_error> loop::run(task<T> work) {
     };
     work.handle().resume();
     while (!r.ended) {
-        if (const std::error_code e = turn(); e && !r.failed()) r.fail({e, side::caller, 0, "nothing can happen any more"});
+        const std::error_code e = turn();
+        if (r.ended || r.failed()) continue;
+        if (e) r.fail({e, side::caller, 0, "nothing can happen any more"});
+        if (stopping_) r.fail({errc::aborted, side::caller, 0, "the loop was stopped"});
     }
     stopping_ = false; // further turns are up to the caller
     if (r.failed()) {
