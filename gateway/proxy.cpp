@@ -136,7 +136,9 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const peer_ad
             client.reset(); // what it has of the answer must not look whole
             rq.persistent = false;
         } else {
-            co_await answer(rq, status_of(*rq.why), describe(*rq.why, rq, e), true);
+            // When descriptors are short, the client's own is one that can be given back.
+            const bool may_persist = *rq.why != cause::overloaded;
+            co_await answer(rq, status_of(*rq.why), describe(*rq.why, rq, e), may_persist);
         }
     }
     log(rq, peer);

@@ -137,8 +137,8 @@ public:
 
 private:
     static task<> wait_for(duration d) { co_await sleep_for(d); }
-    static task<> second_signal(signal_set& signals) {
-        while (co_await signals.next() == SIGUSR1) {}
+    task<> second_signal(signal_set& signals) {
+        while (co_await signals.next() == SIGUSR1) print_live();
     }
 
     void print_live() {

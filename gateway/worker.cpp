@@ -71,6 +71,7 @@ void worker::start(listener l, service& s) {
 task<> worker::accept_connections(listener l, service& s) {
     for (;;) {
         auto a = co_await l.accept();
+        if (a) take_reserve();
         if (!a) {
             if (out_of_descriptors(a.error()))
                 co_await shed(l, s);
@@ -84,15 +85,20 @@ task<> worker::accept_connections(listener l, service& s) {
     }
 }
 
-// There is no descriptor for the connection that waits: the one in reserve is given up to take it, refuse it and close it.
+// There is no descriptor for a connection: the one in reserve is given up to take what waits, refuse it and close it. It must not be
+// given up for longer, or an upstream connection takes its place; and there may be nothing that waits, for the system looks for a
+// descriptor first.
 task<> worker::shed(listener& l, service& s) {
     if (reserve_fd_ >= 0) {
         ::close(std::exchange(reserve_fd_, -1));
-        auto a = co_await l.accept();
-        if (a) refuse(std::move(a->connection), s);
+        if (auto a = l.try_accept(); a && *a) refuse(std::move((*a)->connection), s);
     }
-    reserve_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    take_reserve();
     if (reserve_fd_ < 0) co_await sleep_for(shed_pause);
+}
+
+void worker::take_reserve() noexcept {
+    if (reserve_fd_ < 0) reserve_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 // Says why, if it can be said at once. What the client has sent already is read, so that closing does not become a reset that takes the

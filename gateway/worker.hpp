@@ -88,6 +88,7 @@ private:
     friend idle_connection;
     task<> accept_connections(listener l, service& s);
     task<> shed(listener& l, service& s);
+    void take_reserve() noexcept;
     void refuse(socket client, service& s);
     void flush();
 

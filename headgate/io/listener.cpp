@@ -81,4 +81,10 @@ bool listener::accept_operation::attempt() {
     return true;
 }
 
+std::optional<result<accepted>> listener::try_accept() {
+    accept_operation now(fd_.state());
+    if (!now.attempt()) return std::nullopt;
+    return now.await_resume();
+}
+
 } // namespace headgate

@@ -2,6 +2,8 @@
 
 #include <headgate/io/socket.hpp>
 
+#include <optional>
+
 namespace headgate {
 
 // A connection that has just been accepted.
@@ -38,6 +40,8 @@ public:
     // EMFILE, ENFILE, ENOBUFS and ENOMEM the connection still waits, and `shed` can refuse it.
     class accept_operation;
     accept_operation accept() noexcept;
+    // A connection that waits already, if there is one.
+    std::optional<result<accepted>> try_accept();
 
     // Where it listens, with the port that was given out if 0 was asked for.
     const address& where() const noexcept { return where_; }

@@ -257,7 +257,6 @@ class NotConnected(TunnelCase):
         self.start()
         self.origin.stop_listening()
         client = self.client()
-        client.send(b"hello")
         client.wait_end(2)
         self.assertEqual(client.end.bytes, 0)
         self.log(end="upstream_refused", up=0, down=0, client=client.name, upstream=self.origin.name)

@@ -29,12 +29,17 @@ class Client(Wire):
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.settimeout(timeout)
+        reset = False
         try:
             sock.connect(address)
+        except ConnectionResetError:
+            reset = True  # accepted, and at once reset
         except BaseException:
             sock.close()
             raise
         super().__init__(sock, timeout)
+        if reset:
+            self._ended("reset")
         self.name = "%s:%d" % sock.getsockname()  # as the gateway's log calls it
 
     def request(self, method="GET", target="/", *fields, **how):

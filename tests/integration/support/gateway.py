@@ -182,7 +182,9 @@ class Gateway:
         self.process.stderr.close()
 
     def refuses(self):
-        """Whether a connection is refused."""
+        """Whether nobody listens, and a connection is refused."""
+        if process.is_listening(self.address[1]):
+            return False
         with socket.socket() as probe:
             probe.settimeout(1)
             return probe.connect_ex(self.address) != 0

@@ -48,6 +48,12 @@ def sockets_to(port):
     return found
 
 
+def is_listening(port):
+    """Whether any socket of this machine listens on 127.0.0.1:port."""
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        return any(line.split()[1] == f"0100007F:{port:04X}" and line.split()[3] == "0A" for line in file.readlines()[1:])
+
+
 def raise_descriptor_limit(wanted):
     """Raises this process's soft limit; returns whether `wanted` descriptors can be had."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
