@@ -2,6 +2,7 @@
 
 import os
 import socket
+import struct
 
 BLOCK = 1 << 20
 
@@ -84,5 +85,7 @@ class Client:
         self.close()
         return arrived
 
-    def close(self):
+    def close(self, reset=False):
+        if reset:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
