@@ -458,8 +458,9 @@ class Stalls(Stages):
     @each(STALLED, ["stall"])
     def play_client_download(self, stage, _):
         """The client does not read."""
-        client, up = getattr(self, stage)("--client-idle-timeout", "500ms")
-        up.wait_end_unread(3)
+        # Long enough that every buffer on the way can be filled before the time is up.
+        client, up = getattr(self, stage)("--client-idle-timeout", "2s")
+        up.wait_end_unread(8)
         self.assertEqual(up.wait_end(1).kind, "reset")
         client.wait_end_unread(1)
         self.assertEqual(client.wait_end().kind, "reset")
