@@ -37,6 +37,8 @@ public:
         return waited_ + (!pulling_ && begun_ ? now - since_ : duration{});
     }
     bool pulling() const noexcept { return pulling_; }
+    // When the clocks were last read: at the begin or end of a pull.
+    time_point looked_at() const noexcept { return since_; }
 
     void begin_pull() noexcept {
         const time_point now = executor::current().now();

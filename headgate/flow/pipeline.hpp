@@ -2,6 +2,7 @@
 
 #include <headgate/core/abort_watch.hpp>
 #include <headgate/core/outcome.hpp>
+#include <headgate/core/sleep.hpp>
 #include <headgate/core/stream.hpp>
 #include <headgate/flow/compose.hpp>
 #include <headgate/flow/meters.hpp>
@@ -68,6 +69,10 @@ task<> watch(Sink& sink, place& at) {
     at.of->fail({why ? why : make_error_code(errc::premature_close), side::sink, at.stage, {}});
 }
 
+// How much a chain whose parts are always ready does before others have their turn, and with them its own limits.
+inline constexpr std::size_t items_at_once_max = 256;
+inline constexpr duration time_at_once_max = std::chrono::milliseconds(1);
+
 // Pulls from the source and writes to the sink until the end. It owns both, and is destroyed sink first.
 template <class T, class Sink>
 task<> pump(stream<T> in, Sink sink, joint& out, chain_limits& limits) {
@@ -76,11 +81,15 @@ task<> pump(stream<T> in, Sink sink, joint& out, chain_limits& limits) {
     strand watching;
     if constexpr (closable_sink<Sink>) watching.start(watch(sink, out), out);
     limits.start();
+    std::size_t at_once = 0;
     while (auto item = co_await in.next()) {
         const std::size_t bytes = item_bytes(*item);
         out.begin_pull();
         co_await at_place(sink.write(std::move(*item)), out);
         out.end_pull(bytes);
+        if (++at_once < items_at_once_max && out.moved_at + time_at_once_max > out.looked_at()) continue;
+        at_once = 0;
+        co_await next_turn();
     }
     out.begin_pull();
     co_await at_place(sink.finish(), out);

@@ -513,7 +513,36 @@ TEST_F(pipeline_test, PipelinesNest) {
     EXPECT_EQ(inner.items, (ints{0, 0, 1, 0, 1, 2}));
 }
 
-TEST_F(pipeline_test, AMillionReadyItemsPass) {
+stream<std::size_t> endless() {
+    for (;;) co_yield 1;
+}
+struct discard {
+    std::size_t* n;
+    task<> write(std::size_t) {
+        ++*n;
+        co_return;
+    }
+    task<> finish() { co_return; }
+};
+task<> abort_next_turn(abort_source* abort) {
+    co_await next_turn();
+    abort->abort();
+}
+
+// A chain whose parts are always ready must let others have their turn, or nothing could end it.
+TEST_F(pipeline_test, AChainThatNeverWaitsIsStillInterrupted) {
+    std::size_t n = 0;
+    abort_source abort;
+    nursery others;
+    others.spawn(abort_next_turn(&abort));
+    const outcome end = run(pipeline({.abort = abort.signal()}, endless(), doubled, discard{&n}));
+    ASSERT_FALSE(end);
+    EXPECT_EQ(end.error().code, errc::aborted);
+    EXPECT_GT(n, 0u);
+    EXPECT_LE(n, 10'000u);
+}
+
+TEST_F(pipeline_test, ManyReadyItemsPass) {
     struct counting_sink {
         std::size_t* n;
         task<> write(std::size_t) {
