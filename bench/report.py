@@ -31,12 +31,14 @@ def markdown(scenarios, results, options, network, seconds):
     lines = [f"Measured in {seconds:.0f} s with `{command(options)}` on {machine()}, over {network}.",
              f"{versions(options)}.", ""]
     lines += [
-        f"Each proxy has one worker, alone on core {options.proxy_core}; load and origin are on core {options.load_core}. "
-        f"The proxies take turns; each value is the median of {options.rounds} rounds, [least - most]. Less is better.",
-        "CPU is what the scheduler has accounted, in nanoseconds, to all threads of the proxy and to the kernel thread for "
-        "network work of its core. On loopback it includes the receiving side's work for what the proxy sends, and not the "
-        "proxy's for what it is sent: the same for all of them. Memory is the proportional set size; the kernel's own "
-        "memory for sockets is the same for all and not in it.", ""]
+        f"Each proxy has one worker, alone on core {options.proxy_core}; load and origin are on core "
+        f"{options.load_core}. The proxies take turns; each value is the median of {options.rounds} rounds, [least - most]. Less is better.",
+        "",
+        "CPU is what the scheduler has accounted, in nanoseconds, to all threads of the proxy and to the kernel thread "
+        "for network work of its core. On loopback it includes the receiving side's work for what the proxy sends, and "
+        "not the proxy's for what it is sent: the same for all of them. Memory is the proportional set size; the "
+        "kernel's own memory for sockets is the same for all and not in it.",
+        ""]
     lines += summary(scenarios, results) + [""]
     for scenario in scenarios:
         lines += table(scenario, results[scenario.name]) + [""]
