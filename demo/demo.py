@@ -126,7 +126,8 @@ class Demo:
         self.screen.scene("3. A client on a slow network",
                           f"It reads 1 MiB a second of a 1 GiB body, for {seconds:g} s, from an origin that could send "
                           "it at once. In flight is what the origin has sent and the client has not read. The system "
-                          f"lets the gateway's two sockets hold {size(limit - 2 * MIB)}; the gateway adds 1 MiB at most.")
+                          f"lets the gateway's two sockets hold {size(limit - 2 * MIB)}; the gateway adds 1 MiB at "
+                          "most.")
         in_flight = []
         with MemoryWatch(self.gateway) as memory:
             client = self.request("/big?size=1GiB", receive_buffer=128 << 10)
