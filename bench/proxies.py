@@ -224,7 +224,9 @@ class Haproxy(Proxy):
         return re.search(r"version (\S+?)[-+ ]", output(self.find(), "-v")).group(1)
 
     def command(self, mode, listen, origin):
-        connections = min(8000, descriptor_limit() // 2 - 100) if mode == "small" else 1000  # with pipes: more descriptors
+        connections = 1000  # each may have pipes
+        if mode == "small":
+            connections = min(8000, descriptor_limit() // 2 - 100)
         config = self.write("haproxy.cfg", HAPROXY.format(
             connections=connections, protocol="tcp" if mode == "tunnel" else "http", listen=listen, origin=origin,
             settings=self.settings[mode], global_settings=self.global_settings[mode]))

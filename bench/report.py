@@ -28,15 +28,18 @@ def spread(values):
 
 
 def markdown(scenarios, results, options, network, seconds):
-    lines = [f"Measured in {seconds:.0f} s with `{command(options)}` on {machine()}, over {network}.",
+    lines = [f"Measured in {seconds:.0f} s with `{command()}` on {machine()}, over {network}.",
              f"{versions(options)}.", ""]
     lines += [
-        f"Each proxy has one worker, alone on core {options.proxy_core}; load and origin are on core {options.load_core}. "
-        f"The proxies take turns; each value is the median of {options.rounds} rounds, [least - most]. Less is better.",
-        "CPU is what the scheduler has accounted, in nanoseconds, to all threads of the proxy and to the kernel thread for "
-        "network work of its core. On loopback it includes the receiving side's work for what the proxy sends, and not the "
-        "proxy's for what it is sent: the same for all of them. Memory is the proportional set size; the kernel's own "
-        "memory for sockets is the same for all and not in it.", ""]
+        f"Each proxy has one worker, alone on core {options.proxy_core}; load and origin are on core "
+        f"{options.load_core}. The proxies take turns; each value is the median of {rounds(options)}, "
+        "[least - most]. Less is better.",
+        "",
+        "CPU is what the scheduler has accounted, in nanoseconds, to all threads of the proxy and to the kernel thread "
+        "for network work of its core. On loopback it includes the receiving side's work for what the proxy sends, and "
+        "not the proxy's for what it is sent: the same for all of them. Memory is the proportional set size; the "
+        "kernel's own memory for sockets is the same for all and not in it.",
+        ""]
     lines += summary(scenarios, results) + [""]
     for scenario in scenarios:
         lines += table(scenario, results[scenario.name]) + [""]
@@ -62,7 +65,7 @@ def summary(scenarios, results):
 
 def table(scenario, measured):
     medians, best_peer = medians_of(measured)
-    rows = [["", scenario.unit, "to nginx", "to best peer", scenario.rate_unit or "-"]]
+    rows = [["", scenario.unit, "to nginx", "to best peer", scenario.rate_unit]]
     problems = [f"{name}: {m.problem}." for name, m in measured.items() if m.problem]
     for name, m in measured.items():
         if m.problem:
@@ -70,6 +73,8 @@ def table(scenario, measured):
         rows.append([name, spread(m.values) if m.values else "-",
                      ratio(medians.get(name), medians.get("nginx")), ratio(medians.get(name), best_peer),
                      number(statistics.median(m.rates)) if m.rates else "-"])
+    if not scenario.rate_unit:
+        rows = [row[:-1] for row in rows]
     text = [f"**{scenario.name}**: {scenario.title}", ""] + align(rows)
     return text + [""] + problems if problems else text
 
@@ -100,7 +105,11 @@ def noise(results):
     return text + (" That is much: repeat this on a quieter machine." if statistics.median(others) > 0.1 else "")
 
 
-def command(options):
+def rounds(options):
+    return "1 round" if options.rounds == 1 else f"{options.rounds} rounds"
+
+
+def command():
     words = ["./dev", "bench"]
     skip = False
     for word in sys.argv[1:]:  # without what names files of this machine

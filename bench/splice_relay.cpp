@@ -1,7 +1,5 @@
-// The least that a proxy can cost: accepts, connects, and moves bytes both ways with splice(2). One thread, no timers, no
-// limits. A yardstick for bench/compare.py and nothing to use.
-#include <bench/load/net.hpp>
-
+// The least that a proxy can cost: accepts, connects, and moves bytes both ways with splice(2). One thread, no timers,
+// no limits. A yardstick for bench/compare.py and nothing to use.
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -12,6 +10,8 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <bench/load/net.hpp>
 
 namespace {
 

@@ -74,7 +74,8 @@ class Demo:
     def large_bodies(self):
         down, up = (32 * MIB, 16 * MIB) if self.quick else (1024 * MIB, 256 * MIB)
         self.screen.scene("1. Large bodies through flat memory",
-                          f"{size(down)} down, then {size(up)} up. The gateway holds what is on its way, never the body.")
+                          f"{size(down)} down, then {size(up)} up. The gateway holds what is on its way, never the "
+                          "body.")
         download = self.request(f"/big?size={down // MIB}MiB")
         self.transfer("download", down, lambda: download.read_all(self.progress("download", down)))
         upload = self.request("/upload", method="POST", body_bytes=up)
@@ -99,8 +100,8 @@ class Demo:
     def client_vanishes(self):
         times = 3 if self.quick else 10
         self.screen.scene("2. Clients that vanish",
-                          f"{times} leave in the middle of a download, with a reset; {times} close a stream that says nothing. "
-                          "Measured at the origin: how long until its connection is gone.")
+                          f"{times} leave in the middle of a download, with a reset; {times} close a stream that says "
+                          "nothing. Measured at the origin: how long until its connection is gone.")
         self.vanish("mid-download", "/big?size=1GiB", 8 * MIB, times, "client_reset")
         self.vanish("a silent stream", "/events", len(FIRST_CHUNK), times, "client_closed")
 
@@ -123,9 +124,10 @@ class Demo:
         seconds = 3 if self.quick else 6
         limit = socket_buffers_max() + 2 * MIB
         self.screen.scene("3. A client on a slow network",
-                          f"It reads 1 MiB a second of a 1 GiB body, for {seconds:g} s, from an origin that could send it at "
-                          "once. In flight is what the origin has sent and the client has not read. The system lets the "
-                          f"gateway's two sockets hold {size(limit - 2 * MIB)}; the gateway adds 1 MiB at most.")
+                          f"It reads 1 MiB a second of a 1 GiB body, for {seconds:g} s, from an origin that could send "
+                          "it at once. In flight is what the origin has sent and the client has not read. The system "
+                          f"lets the gateway's two sockets hold {size(limit - 2 * MIB)}; the gateway adds 1 MiB at "
+                          "most.")
         in_flight = []
         with MemoryWatch(self.gateway) as memory:
             client = self.request("/big?size=1GiB", receive_buffer=128 << 10)
@@ -144,8 +146,8 @@ class Demo:
 
     def upstream_dies(self):
         self.screen.scene("4. An upstream that dies in the middle of a body",
-                          "The status line has long been sent. The client must not take what it has for the whole: curl has "
-                          "to fail with 18 (partial file) or 56 (receive error).")
+                          "The status line has long been sent. The client must not take what it has for the whole: "
+                          "curl has to fail with 18 (partial file) or 56 (receive error).")
         for how in ("reset", "close"):
             for framing, query in (("Content-Length", ""), ("chunked", "&chunked=1")):
                 result = subprocess.run(
@@ -191,8 +193,9 @@ class Demo:
         self.judge("sockets, less pooled ones", f"{before[0]}, as before", str(sockets), sockets == before[0])
         self.judge("alive in the gateway", "nothing", ", ".join(left) or "nothing", bool(live) and not left)
         if "frames" in live:
+            pooled = max(0, live["upstream_idle"] - before[1]["upstream_idle"])
             self.judge("coroutine frames", f"<= {before[1]['frames']} + pooled", str(live["frames"]),
-                       live["frames"] <= before[1]["frames"] + max(0, live["upstream_idle"] - before[1]["upstream_idle"]))
+                       live["frames"] <= before[1]["frames"] + pooled)
 
     def serve(self):
         """Goes on until Ctrl-C."""

@@ -1,7 +1,7 @@
 """A small HTTP origin with good and bad manners: what stands behind the gateway in the demonstration.
 
-One thread per connection. Large bodies are sent from a file in memory (sendfile), so a gigabyte costs a megabyte. A request
-that names itself (?id=NAME) is watched: how much was sent, and when and how its connection ended.
+One thread per connection. Large bodies are sent from a file in memory (sendfile), so a gigabyte costs a megabyte. A
+request that names itself (?id=NAME) is watched: how much was sent, and when its connection was lost.
 """
 
 import contextlib

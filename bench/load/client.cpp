@@ -1,7 +1,3 @@
-#include <bench/load/modes.hpp>
-#include <bench/load/net.hpp>
-#include <bench/load/response_reader.hpp>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -14,6 +10,10 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <bench/load/modes.hpp>
+#include <bench/load/net.hpp>
+#include <bench/load/response_reader.hpp>
 
 namespace bench {
 
@@ -34,8 +34,8 @@ void send_whole(int fd, std::string_view text) {
     if (::send(fd, text.data(), text.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(text.size())) die("send");
 }
 
-// One connection: an exchange, then the next, until the time is over. `Exchange` has begin(fd), which gives the events to wait for, and
-// step(fd), which tells what has come of it.
+// One connection: an exchange, then the next, until the time is over. `Exchange` has begin(fd), which gives the events
+// to wait for, and step(fd), which tells what has come of it.
 enum class progress { going_on, now_reading, done };
 
 template <class Exchange>
@@ -171,11 +171,13 @@ void run_idle(const load_options& options) {
         download once(options);
         once.begin(fd);
         pollfd p{fd, POLLIN, 0};
-        while (::poll(&p, 1, -1) >= 0 && once.step(fd) != progress::done) {}
+        while (::poll(&p, 1, -1) >= 0 && once.step(fd) != progress::done) {
+        }
     }
     std::printf("{\"open\": %zu}\n", all.size());
     std::fflush(stdout);
-    while (std::getchar() != EOF) {}
+    while (std::getchar() != EOF) {
+    }
     std::printf("{\"closed\": %d}\n", count_closed(all));
 }
 

@@ -1,6 +1,3 @@
-#include <bench/load/modes.hpp>
-#include <bench/load/net.hpp>
-
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -10,15 +7,17 @@
 
 #include <sys/resource.h>
 
+#include <bench/load/modes.hpp>
+#include <bench/load/net.hpp>
+
 namespace {
 
-constexpr std::string_view usage =
-    "usage: load origin   HTTP-ADDRESS ECHO-ADDRESS\n"
-    "       load download TO CONNECTIONS SECONDS PATH\n"
-    "       load upload   TO CONNECTIONS SECONDS BODY-BYTES\n"
-    "       load pingpong TO CONNECTIONS SECONDS MESSAGE-BYTES\n"
-    "       load idle     TO CONNECTIONS PATH\n"
-    "Addresses are like 127.0.0.1:8080.\n";
+constexpr std::string_view usage = "usage: load origin   HTTP-ADDRESS ECHO-ADDRESS\n"
+                                   "       load download TO CONNECTIONS SECONDS PATH\n"
+                                   "       load upload   TO CONNECTIONS SECONDS BODY-BYTES\n"
+                                   "       load pingpong TO CONNECTIONS SECONDS MESSAGE-BYTES\n"
+                                   "       load idle     TO CONNECTIONS PATH\n"
+                                   "Addresses are like 127.0.0.1:8080.\n";
 
 [[noreturn]] void refuse() {
     std::fwrite(usage.data(), 1, usage.size(), stderr);

@@ -5,8 +5,8 @@
 
 #include <netinet/in.h>
 
-// What the load program can be. All are single-threaded. The clients print one line of JSON when they end, and count only
-// what was completed; any protocol error ends the program with status 1.
+// What the load program can be. All are single-threaded. The clients print one line of JSON when they end, and count
+// only what was completed; any protocol error ends the program with status 1.
 namespace bench {
 
 struct load_options {
@@ -17,8 +17,9 @@ struct load_options {
     std::uint64_t bytes = 0;
 };
 
-// An HTTP/1.1 origin: GET /bytes/N (Content-Length, sendfile), GET /chunked/N (16 KiB chunks, N in whole MiB), POST (the body,
-// with Content-Length, is dropped), any other GET: 200 bytes. And a server that echoes. Prints "ready". Never returns.
+// An HTTP/1.1 origin: GET /bytes/N (Content-Length, sendfile), GET /chunked/N (16 KiB chunks, N in whole MiB), POST
+// (the body, with Content-Length, is dropped), any other GET: 200 bytes. And a server that echoes. Prints "ready".
+// Never returns.
 [[noreturn]] void run_origin(const sockaddr_in& http, const sockaddr_in& echo);
 
 // GETs `path` over and over on each connection, and drops the bodies.
@@ -30,8 +31,8 @@ void run_upload(const load_options& options);
 // Sends `bytes` and waits until as many have come back, over and over on each connection.
 void run_pingpong(const load_options& options);
 
-// Opens the connections, does one GET on each, prints a line and keeps them open until the end of standard input. Then says
-// how many were closed meanwhile by the other side.
+// Opens the connections, does one GET on each, prints a line and keeps them open until the end of standard input. Then
+// says how many were closed meanwhile by the other side.
 void run_idle(const load_options& options);
 
 } // namespace bench

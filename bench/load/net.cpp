@@ -1,5 +1,3 @@
-#include <bench/load/net.hpp>
-
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -14,6 +12,8 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <bench/load/net.hpp>
 
 namespace bench {
 

@@ -1,6 +1,3 @@
-#include <bench/load/modes.hpp>
-#include <bench/load/net.hpp>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -15,6 +12,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <bench/load/modes.hpp>
+#include <bench/load/net.hpp>
+
 namespace bench {
 
 namespace {
@@ -23,8 +23,8 @@ constexpr std::size_t block_bytes = 1024 * 1024; // what is sent per event, and 
 constexpr std::size_t chunk_bytes = 16 * 1024;
 constexpr std::string_view last_chunk = "0\r\n\r\n";
 
-const std::string small_response = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 200\r\n\r\n" +
-                                   std::string(199, 'x') + "\n";
+const std::string small_response =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 200\r\n\r\n" + std::string(199, 'x') + "\n";
 
 std::string make_chunks() {
     std::array<char, 16> size;
@@ -94,7 +94,8 @@ private:
         }
         if (const auto bytes = number_after(line, "GET /bytes/")) {
             plain_left_ = *bytes;
-            return answer("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(*bytes) + "\r\n\r\n") && begin_sending();
+            return answer("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(*bytes) + "\r\n\r\n") &&
+                   begin_sending();
         }
         if (const auto bytes = number_after(line, "GET /chunked/")) {
             blocks_left_ = *bytes / block_bytes;

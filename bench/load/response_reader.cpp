@@ -1,6 +1,3 @@
-#include <bench/load/net.hpp>
-#include <bench/load/response_reader.hpp>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -8,6 +5,9 @@
 #include <cstring>
 
 #include <sys/socket.h>
+
+#include <bench/load/net.hpp>
+#include <bench/load/response_reader.hpp>
 
 namespace bench {
 

@@ -5,8 +5,8 @@
 
 namespace bench {
 
-// Reads HTTP/1.1 responses from a socket, one after the other, and drops their bodies: those with a Content-Length without
-// copying them from the kernel. Whatever is not a complete response with status 200 ends the program.
+// Reads HTTP/1.1 responses from a socket, one after the other, and drops their bodies: those with a Content-Length
+// without copying them from the kernel. Whatever is not a complete response with status 200 ends the program.
 class response_reader {
 public:
     // Reads what is there, once. Whether the response is complete now.

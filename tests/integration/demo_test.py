@@ -45,7 +45,8 @@ class DemoTest(unittest.TestCase):
                 demo.kill()
 
     def test_a_missing_gateway_is_said(self):
-        result = subprocess.run([*DEMO, "--gateway", "/nonexistent/headgate"], capture_output=True, text=True, timeout=20)
+        result = subprocess.run([*DEMO, "--gateway", "/nonexistent/headgate"], capture_output=True, text=True,
+                                timeout=20)
         self.assertEqual(result.returncode, 1)
         self.assertIn("no gateway at /nonexistent/headgate", result.stderr)
         self.assertNotIn("Traceback", result.stderr)
