@@ -226,6 +226,7 @@ task<> exchange(request& rq, route r) {
     place& at = co_await here();
     const peer_watch client_watch(rq.client, at, client_side);
     const abort_watch drain_watch(r.on.aborted(), at);
+    co_await checkpoint(); // for a client that has gone already nothing is begun
 
     const http::request_head& head = rq.parsers->request.head();
     chunk upstream_head =

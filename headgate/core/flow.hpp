@@ -96,6 +96,18 @@ private:
     std::string detail_;
 };
 
+// `co_await checkpoint()`: goes no further if the flow has failed meanwhile. Awaiting anything else does the same; this is for the moment
+// before something is begun that would be seen from outside.
+class checkpoint {
+public:
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> h) const noexcept {
+        return h.promise().at->of->failed();
+    }
+    void await_resume() const noexcept {}
+};
+
 // `co_await here()`: the place of the awaiting coroutine, to report what it holds (`hold`) or to start work of its own in the same
 // flow (`strand`). Valid as long as the coroutine.
 class here {

@@ -50,9 +50,26 @@ public:
         : slot_(s), kind_(kind), flag_(flag), limit_(limit) {}
     io_operation(const io_operation&) = delete;
 
-    bool await_ready() { return slot_.*flag_ && loop::current().spend() && self().attempt(); }
+    bool await_ready() const noexcept { return false; }
 
-    void await_suspend(std::coroutine_handle<> h) {
+    // Nothing is read or written on behalf of a flow that has failed.
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> h) {
+        if (h.promise().at->of->failed()) return true;
+        if (slot_.*flag_ && loop::current().spend() && self().attempt()) return false;
+        wait(h);
+        return true;
+    }
+
+protected:
+    void progressed() noexcept {
+        if (limit_ != forever && in) loop::current().arm(*this, limit_);
+    }
+
+    slot& slot_;
+
+private:
+    void wait(std::coroutine_handle<> h) {
         h_ = h;
         run = [](ready& r) {
             auto& op = static_cast<io_operation&>(static_cast<io_wait&>(r));
@@ -69,14 +86,6 @@ public:
         progressed();
     }
 
-protected:
-    void progressed() noexcept {
-        if (limit_ != forever && in) loop::current().arm(*this, limit_);
-    }
-
-    slot& slot_;
-
-private:
     Operation& self() noexcept { return static_cast<Operation&>(*this); }
     void resume() {
         leave();
