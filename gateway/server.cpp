@@ -104,6 +104,7 @@ public:
     // Starts all workers; the first one's address is the others', so that port 0 means one port. Throws if one cannot
     // be started.
     void start(loop& main) {
+        check_free(options_.listen);
         for (unsigned i = 0; i < options_.workers; ++i) {
             std::promise<controls> ready;
             std::future<controls> started = ready.get_future();
@@ -136,6 +137,13 @@ public:
     const address& where() const { return options_.listen; }
 
 private:
+    // Workers share the port (SO_REUSEPORT). Another gateway must not: it would get a part of the connections and nobody would know.
+    static void check_free(const address& at) {
+        if (at.family() == AF_UNIX || at.port() == 0) return;
+        if (const auto alone = listener::open(at); !alone)
+            throw std::system_error(alone.error(), "cannot listen on " + at.text());
+    }
+
     static task<> wait_for(duration d) { co_await sleep_for(d); }
     task<> second_signal(signal_set& signals) {
         while (co_await signals.next() == SIGUSR1) print_live();
