@@ -63,7 +63,7 @@ void add_server_options(CLI::App& app, server_options& o) {
     add_parsed(app, "--listen", o.listen, address::parse, "Where to accept connections: address:port, or unix:path")
         ->type_name("ADDRESS")
         ->default_str(o.listen.text());
-    app.add_option("--workers", o.workers, "Threads, each with its own event loop and listener")
+    app.add_option("--workers", o.workers, "Threads, each with its own event loop and listener; one on a Unix socket")
         ->check(CLI::Range(1u, 1024u))
         ->type_name("N")
         ->default_str("one per core");

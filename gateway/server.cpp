@@ -92,7 +92,9 @@ void run_worker(const server_options& o, const make_service& make, access_log* l
 class server {
 public:
     server(const server_options& o, const make_service& make, access_log* log, endings& e)
-        : options_(o), make_(make), log_(log), endings_(e) {}
+        : options_(o), make_(make), log_(log), endings_(e) {
+        if (options_.listen.family() == AF_UNIX) options_.workers = 1; // the path of a Unix socket cannot be shared
+    }
     server(const server&) = delete;
     server& operator=(const server&) = delete;
     ~server() {
@@ -135,6 +137,7 @@ public:
     }
 
     const address& where() const { return options_.listen; }
+    unsigned workers() const { return options_.workers; }
 
 private:
     // Workers share the port (SO_REUSEPORT). Another gateway must not: it would get a part of the connections and nobody would know.
@@ -185,7 +188,7 @@ int run_server(const server_options& o, const make_service& make, const std::str
         server s(o, make, log.get(), e);
         s.start(l);
         const std::string ready = fmt::format("headgate: listening on {}, forwarding to {}, {} worker{}\n",
-                                              s.where().text(), forwarding_to, o.workers, o.workers == 1 ? "" : "s");
+                                              s.where().text(), forwarding_to, s.workers(), s.workers() == 1 ? "" : "s");
         std::fputs(ready.c_str(), stdout);
         std::fflush(stdout);
         if (const auto end = l.run(s.supervise(signals)); !end) {
