@@ -27,8 +27,19 @@ CLI::Option* add_parsed(CLI::App& app, const std::string& name, Value& value, Pa
         help);
 }
 
-void add_duration(CLI::App& app, const std::string& name, duration& value, const std::string& help) {
-    add_parsed(app, name, value, parse_duration, help)->type_name("TIME")->default_str(format_duration(value));
+void add_duration(CLI::App& app, const std::string& name, duration& value, const std::string& help,
+                  duration least = 1ms) {
+    auto parse = [least](std::string_view text) -> std::expected<duration, std::string> {
+        const auto d = parse_duration(text);
+        if (!d || *d >= least) return d;
+        return std::unexpected("it must be at least " + format_duration(least));
+    };
+    add_parsed(app, name, value, parse, help)->type_name("TIME")->default_str(format_duration(value));
+}
+
+std::expected<bool, std::string> parse_switch(std::string_view text) {
+    if (text == "on" || text == "off") return text == "on";
+    return std::unexpected("'" + std::string(text) + "' is neither on nor off");
 }
 
 void add_bytes(CLI::App& app, const std::string& name, std::size_t& value, std::size_t least, std::size_t most,
@@ -52,12 +63,13 @@ void add_server_options(CLI::App& app, server_options& o) {
     add_parsed(app, "--listen", o.listen, address::parse, "Where to accept connections: address:port, or unix:path")
         ->type_name("ADDRESS")
         ->default_str(o.listen.text());
-    app.add_option("--workers", o.workers, "Threads, each with its own event loop and listener")
+    app.add_option("--workers", o.workers, "Threads, each with its own event loop and listener; one on a Unix socket")
         ->check(CLI::Range(1u, 1024u))
         ->type_name("N")
         ->default_str("one per core");
-    add_duration(app, "--drain-timeout", o.drain_timeout, "How long requests may still run after SIGTERM");
-    app.add_option("--access-log", o.access_log, "A line per request on standard output: on or off")
+    add_duration(app, "--drain-timeout", o.drain_timeout, "How long requests may still run after SIGTERM",
+                 duration::zero());
+    add_parsed(app, "--access-log", o.access_log, parse_switch, "A line per request on standard output: on or off")
         ->type_name("on|off")
         ->default_str("on");
     add_count(app, "--connections-max", o.connections_max, 1, "Client connections per worker; more get 503");
@@ -119,6 +131,9 @@ int run_command_line(int argc, char** argv) {
     add_tunnel(*tunnel_command, s, t);
 
     try {
+        // CLI11 would only say that there is no command.
+        if (argc > 1 && argv[1][0] != '-' && argv[1] != proxy_command->get_name() && argv[1] != tunnel_command->get_name())
+            throw CLI::ValidationError(argv[1], "is not a command; there are proxy and tunnel");
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
         return app.exit(e) == 0 ? 0 : 2;

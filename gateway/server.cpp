@@ -92,7 +92,9 @@ void run_worker(const server_options& o, const make_service& make, access_log* l
 class server {
 public:
     server(const server_options& o, const make_service& make, access_log* log, endings& e)
-        : options_(o), make_(make), log_(log), endings_(e) {}
+        : options_(o), make_(make), log_(log), endings_(e) {
+        if (options_.listen.family() == AF_UNIX) options_.workers = 1; // the path of a Unix socket cannot be shared
+    }
     server(const server&) = delete;
     server& operator=(const server&) = delete;
     ~server() {
@@ -104,6 +106,7 @@ public:
     // Starts all workers; the first one's address is the others', so that port 0 means one port. Throws if one cannot
     // be started.
     void start(loop& main) {
+        check_free(options_.listen);
         for (unsigned i = 0; i < options_.workers; ++i) {
             std::promise<controls> ready;
             std::future<controls> started = ready.get_future();
@@ -134,8 +137,16 @@ public:
     }
 
     const address& where() const { return options_.listen; }
+    unsigned workers() const { return options_.workers; }
 
 private:
+    // Workers share the port (SO_REUSEPORT). Another gateway must not: it would get a part of the connections and nobody would know.
+    static void check_free(const address& at) {
+        if (at.family() == AF_UNIX || at.port() == 0) return;
+        if (const auto alone = listener::open(at); !alone)
+            throw std::system_error(alone.error(), "cannot listen on " + at.text());
+    }
+
     static task<> wait_for(duration d) { co_await sleep_for(d); }
     task<> second_signal(signal_set& signals) {
         while (co_await signals.next() == SIGUSR1) print_live();
@@ -177,7 +188,7 @@ int run_server(const server_options& o, const make_service& make, const std::str
         server s(o, make, log.get(), e);
         s.start(l);
         const std::string ready = fmt::format("headgate: listening on {}, forwarding to {}, {} worker{}\n",
-                                              s.where().text(), forwarding_to, o.workers, o.workers == 1 ? "" : "s");
+                                              s.where().text(), forwarding_to, s.workers(), s.workers() == 1 ? "" : "s");
         std::fputs(ready.c_str(), stdout);
         std::fflush(stdout);
         if (const auto end = l.run(s.supervise(signals)); !end) {
