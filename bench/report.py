@@ -31,8 +31,9 @@ def spread(values):
 def markdown(scenarios, results, options, network, seconds):
     paragraphs = [
         f"Measured in {seconds:.0f} s with `{command()}` on {machine()}, over {network}. {versions(options)}.",
-        f"Each proxy has one worker, alone on core {options.proxy_core}; load and origin are on core {options.load_core}. "
-        f"The proxies take turns; each value is the median of {rounds(options)}, [least - most]. Less is better.",
+        f"Each proxy has one worker, alone on core {options.proxy_core}; load and origin are on core "
+        f"{options.load_core}. The proxies take turns; each value is the median of {rounds(options)}, "
+        "[least - most]. Less is better.",
         "CPU is what the scheduler has accounted, in nanoseconds, to all threads of the proxy and to the kernel thread "
         "for network work of its core. On loopback it includes the receiving side's work for what the proxy sends, and "
         "not the proxy's for what it is sent: the same for all of them. Memory is the proportional set size; the "
