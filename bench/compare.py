@@ -15,6 +15,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -346,6 +347,7 @@ def main():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     network = enter_own_network()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     bench = Bench(options)
     start = time.monotonic()
     results = {}

@@ -108,6 +108,7 @@ class Proxy:
 
 class Headgate(Proxy):
     name = "headgate"
+    settings = {"small": "", "bulk": "--stream-buffer 512KiB", "tunnel": ""}
 
     def __init__(self, program):
         super().__init__()
@@ -125,7 +126,7 @@ class Headgate(Proxy):
         common = ["--listen", listen, "--workers", "1", "--access-log", "off"]
         if mode == "tunnel":
             return [self.find(), "tunnel", "--to", origin, *common]
-        return [self.find(), "proxy", "--to", f"http://{origin}", *common]
+        return [self.find(), "proxy", "--to", f"http://{origin}", *common, *self.settings[mode].split()]
 
 
 NGINX = """
@@ -231,6 +232,13 @@ class Haproxy(Proxy):
             connections=connections, protocol="tcp" if mode == "tunnel" else "http", listen=listen, origin=origin,
             settings=self.settings[mode], global_settings=self.global_settings[mode]))
         return [self.find(), "-db", "-f", config]
+
+
+def bulk_settings():
+    """How they were set up for large bodies, in a line."""
+    haproxy = f"{Haproxy.global_settings['bulk']}\n{Haproxy.settings['bulk']}".splitlines()
+    return (f"headgate `{Headgate.settings['bulk']}`, nginx `{Nginx.settings['bulk']}`, "
+            f"HAProxy `{'; '.join(line.strip() for line in haproxy)}`")
 
 
 class SpliceRelay(Proxy):

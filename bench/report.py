@@ -6,9 +6,10 @@ import re
 import shlex
 import statistics
 import sys
+import textwrap
 from pathlib import Path
 
-from proxies import Haproxy, Headgate, Nginx, Unavailable
+from proxies import Haproxy, Headgate, Nginx, Unavailable, bulk_settings
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 PEERS = ("nginx", "haproxy")
@@ -28,23 +29,28 @@ def spread(values):
 
 
 def markdown(scenarios, results, options, network, seconds):
-    lines = [f"Measured in {seconds:.0f} s with `{command()}` on {machine()}, over {network}.",
-             f"{versions(options)}.", ""]
-    lines += [
+    paragraphs = [
+        f"Measured in {seconds:.0f} s with `{command()}` on {machine()}, over {network}. {versions(options)}.",
         f"Each proxy has one worker, alone on core {options.proxy_core}; load and origin are on core "
         f"{options.load_core}. The proxies take turns; each value is the median of {rounds(options)}, "
         "[least - most]. Less is better.",
-        "",
         "CPU is what the scheduler has accounted, in nanoseconds, to all threads of the proxy and to the kernel thread "
         "for network work of its core. On loopback it includes the receiving side's work for what the proxy sends, and "
         "not the proxy's for what it is sent: the same for all of them. Memory is the proportional set size; the "
         "kernel's own memory for sockets is the same for all and not in it.",
-        ""]
+        f"For large bodies: {bulk_settings()}."]
+    lines = []
+    for paragraph in paragraphs:
+        lines += wrap(paragraph) + [""]
     lines += summary(scenarios, results) + [""]
     for scenario in scenarios:
         lines += table(scenario, results[scenario.name]) + [""]
-    lines.append(noise(results))
+    lines += wrap(noise(results))
     return "\n".join(lines).rstrip() + "\n"
+
+
+def wrap(text):
+    return textwrap.wrap(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def medians_of(measured):
