@@ -198,7 +198,8 @@ TEST_F(examples, SharedStageLeavesNoReportThatFailed) {
     EXPECT_EQ(folder.names(), (names{"batch.txt", "squares.csv.gz", "countdown.csv.gz"}));
 }
 
-// An HTTP server for one connection: sends `answer` after the request's head, and then ends, or waits until the client has.
+// An HTTP server for one connection: sends `answer` after the request's head, and then ends, or waits until the client
+// has.
 class one_answer_server {
 public:
     one_answer_server(std::string answer, bool waits) : answer_(std::move(answer)), waits_(waits) {
@@ -244,7 +245,8 @@ private:
 
 TEST_F(examples, FetchRelayMovesTheBody) {
     const std::string body = log_lines(10'000);
-    one_answer_server server("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body, true);
+    one_answer_server server("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body,
+                             true);
     folder.write("expected", body);
     const ended e = run("fetch_relay " + server.url + " 20 out.gz && zcat out.gz | cmp - expected && echo same");
     EXPECT_EQ(e.status, 0);
@@ -252,7 +254,8 @@ TEST_F(examples, FetchRelayMovesTheBody) {
 }
 
 TEST_F(examples, FetchRelayTakesChunks) {
-    one_answer_server server("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n", true);
+    one_answer_server server(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n", true);
     const ended e = run("fetch_relay " + server.url + " 20 out.gz > /dev/null && zcat out.gz");
     EXPECT_EQ(e.status, 0);
     EXPECT_EQ(e.output, "abcde");
@@ -267,7 +270,8 @@ TEST_F(examples, FetchRelayEndsAtItsDeadline) {
 }
 
 TEST_F(examples, FetchRelayDoesNotTakeACutForAnEnd) {
-    for (const char* cut : {"Content-Length: 100\r\n\r\nnot all", "Transfer-Encoding: chunked\r\n\r\n7\r\nnot all\r\n"}) {
+    for (const char* cut :
+         {"Content-Length: 100\r\n\r\nnot all", "Transfer-Encoding: chunked\r\n\r\n7\r\nnot all\r\n"}) {
         one_answer_server server(std::string("HTTP/1.1 200 OK\r\n") + cut, false);
         const ended e = run("fetch_relay " + server.url + " 20 out.gz");
         EXPECT_EQ(e.status, 1);

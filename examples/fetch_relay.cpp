@@ -1,7 +1,8 @@
 // fetch_relay URL SECONDS OUTPUT
 //
-// Fetches a body from an HTTP server and relays it to a file, compressed, all under one deadline: connecting, waiting for the
-// response and moving the body. When the time is up nothing is left: no connection, no descriptor, no part of a file.
+// Fetches a body from an HTTP server and relays it to a file, compressed, all under one deadline: connecting, waiting
+// for the response and moving the body. When the time is up nothing is left: no connection, no descriptor, no part of a
+// file.
 
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/http/client.hpp>
@@ -9,9 +10,9 @@
 #include <headgate/io/run.hpp>
 #include <headgate/stages/gzip.hpp>
 
-#include <fmt/core.h>
-
 #include <cstdlib>
+
+#include <fmt/core.h>
 
 using namespace headgate;
 

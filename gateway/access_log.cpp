@@ -1,14 +1,13 @@
-#include <gateway/access_log.hpp>
-
-#include <fmt/format.h>
-
 #include <cerrno>
 #include <chrono>
 #include <utility>
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <gateway/access_log.hpp>
 
 namespace headgate::gateway {
 

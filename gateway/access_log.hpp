@@ -9,8 +9,8 @@
 
 namespace headgate::gateway {
 
-// Writes lines to a descriptor from a thread of its own, so that a slow terminal or pipe never holds up a worker. Holds at most
-// `pending_max` bytes; lines beyond are dropped and counted, and the count is written when there is room again.
+// Writes lines to a descriptor from a thread of its own, so that a slow terminal or pipe never holds up a worker. Holds
+// at most `pending_max` bytes; lines beyond are dropped and counted, and the count is written when there is room again.
 class access_log {
 public:
     explicit access_log(int fd);

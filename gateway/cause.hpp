@@ -9,21 +9,21 @@ namespace headgate::gateway {
 // Why a request or a tunnel ended. A closed list: what the log says under `end=`.
 enum class cause : std::uint8_t {
     complete,
-    client_closed,            // FIN before the end
+    client_closed, // FIN before the end
     client_reset,
-    client_idle,              // nothing moved to or from the client for too long
-    client_slow_header,       // its head was not complete in time
-    client_protocol,          // its request was refused as malformed
-    upstream_refused,         // connection refused
-    upstream_unreachable,     // not found, no route, and other reasons not to be connected
+    client_idle,          // nothing moved to or from the client for too long
+    client_slow_header,   // its head was not complete in time
+    client_protocol,      // its request was refused as malformed
+    upstream_refused,     // connection refused
+    upstream_unreachable, // not found, no route, and other reasons not to be connected
     upstream_connect_timeout,
-    upstream_closed,          // FIN before the end
+    upstream_closed, // FIN before the end
     upstream_reset,
-    upstream_timeout,         // no response head in time
-    upstream_idle,            // nothing moved to or from the upstream for too long
-    upstream_protocol,        // its response was refused as malformed
-    drained,                  // aborted at the drain deadline
-    overloaded,               // a limit of our own
+    upstream_timeout,  // no response head in time
+    upstream_idle,     // nothing moved to or from the upstream for too long
+    upstream_protocol, // its response was refused as malformed
+    drained,           // aborted at the drain deadline
+    overloaded,        // a limit of our own
     internal,
 };
 

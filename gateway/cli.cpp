@@ -1,20 +1,19 @@
-#include <gateway/cli.hpp>
+#include <algorithm>
+#include <thread>
 
+#include <CLI/CLI.hpp>
+#include <gateway/cli.hpp>
 #include <gateway/proxy.hpp>
 #include <gateway/server.hpp>
 #include <gateway/tunnel.hpp>
 #include <gateway/units.hpp>
 
-#include <CLI/CLI.hpp>
-
-#include <algorithm>
-#include <thread>
-
 namespace headgate::gateway {
 
 namespace {
 
-// Options whose values have units, or a form of their own: the text is parsed by `parse`, and its error is the option's.
+// Options whose values have units, or a form of their own: the text is parsed by `parse`, and its error is the
+// option's.
 template <class Value, class Parse>
 CLI::Option* add_parsed(CLI::App& app, const std::string& name, Value& value, Parse parse, const std::string& help) {
     return app.add_option_function<std::string>(
@@ -114,7 +113,8 @@ make_service service_of(const Options& o) {
 } // namespace
 
 int run_command_line(int argc, char** argv) {
-    CLI::App app("headgate: a streaming gateway. Moves bytes between clients and services, and lets nothing leak.", "headgate");
+    CLI::App app("headgate: a streaming gateway. Moves bytes between clients and services, and lets nothing leak.",
+                 "headgate");
     app.require_subcommand(1);
     app.set_version_flag("--version", "headgate " HEADGATE_VERSION);
     app.footer("Times: 500ms, 30s, 5m, 1h. Sizes: 64KiB, 1MiB, bytes.\n"
@@ -132,7 +132,8 @@ int run_command_line(int argc, char** argv) {
 
     try {
         // CLI11 would only say that there is no command.
-        if (argc > 1 && argv[1][0] != '-' && argv[1] != proxy_command->get_name() && argv[1] != tunnel_command->get_name())
+        if (argc > 1 && argv[1][0] != '-' && argv[1] != proxy_command->get_name() &&
+            argv[1] != tunnel_command->get_name())
             throw CLI::ValidationError(argv[1], "is not a command; there are proxy and tunnel");
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {

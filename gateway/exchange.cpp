@@ -1,7 +1,3 @@
-#include <gateway/exchange.hpp>
-
-#include <gateway/forward.hpp>
-
 #include <headgate/core/abort_watch.hpp>
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/http/body.hpp>
@@ -9,6 +5,9 @@
 
 #include <algorithm>
 #include <array>
+
+#include <gateway/exchange.hpp>
+#include <gateway/forward.hpp>
 
 namespace headgate::gateway {
 
@@ -50,8 +49,8 @@ task<upstream_lease> connect(request& rq, route r) {
     co_return std::move(*c);
 }
 
-// Sends the body to the upstream as it comes, beside the response. If the upstream does not take it, it may have answered already: then
-// the response tells.
+// Sends the body to the upstream as it comes, beside the response. If the upstream does not take it, it may have
+// answered already: then the response tells.
 task<> upload(request& rq, route r, upstream_lease& up, chunk head) {
     http::chunked_decoder decoder;
     const duration client_idle = r.options.client_idle_timeout;
@@ -88,7 +87,8 @@ duration head_time_left(const request& rq, const route& r) {
     return std::max<duration>(r.options.first_byte_timeout - passed, duration::zero());
 }
 
-// Reads more of the response's head. Gives whether there was more: false at the end of the connection, or when it was reset.
+// Reads more of the response's head. Gives whether there was more: false at the end of the connection, or when it was
+// reset.
 task<bool> read_more(request& rq, route r, upstream_lease& up, std::error_code& why) {
     for (;;) {
         const duration left = head_time_left(rq, r);
@@ -124,8 +124,8 @@ task<> relay_interim(request& rq, route r, upstream_lease& up) {
     up.in().make_contiguous(response_buffer);
 }
 
-// Reads the head of the final response, and passes on the interim ones before it. Gives false if the connection turned out to be dead
-// before it gave a byte; it may be that the upstream had closed it while it was idle.
+// Reads the head of the final response, and passes on the interim ones before it. Gives false if the connection turned
+// out to be dead before it gave a byte; it may be that the upstream had closed it while it was idle.
 task<bool> read_response_head(request& rq, route r, upstream_lease& up, std::error_code& dead) {
     rq.parsers->response.reset(rq.verb);
     std::size_t interim = 0;
@@ -175,13 +175,12 @@ task<bool> send_response(request& rq, route r, upstream_lease& up) {
     const std::uint64_t length = from.how == body_framing::kind::length ? from.length : 0;
     const bool at_hand = from.how == body_framing::kind::none ||
                          (from.how == body_framing::kind::length && up.in().bytes().size() - head.head_bytes >= length);
-    // A final answer in the midst of an upload ends the upload if it is an error or is complete; otherwise the two go on side by side.
+    // A final answer in the midst of an upload ends the upload if it is an error or is complete; otherwise the two go
+    // on side by side.
     const bool cuts_upload = !rq.uploaded && (head.status >= 300 || at_hand);
     rq.persistent = rq.keep_alive && to.how != body_framing::kind::until_close && !r.on.draining() && !cuts_upload;
-    chunk out = make_client_head(head, {.body = to,
-                                        .persistent = rq.persistent,
-                                        .client_minor = rq.client_minor,
-                                        .request_id = rq.id.view()});
+    chunk out = make_client_head(
+        head, {.body = to, .persistent = rq.persistent, .client_minor = rq.client_minor, .request_id = rq.id.view()});
     if (out.empty()) {
         rq.why = cause::upstream_protocol;
         co_await fail(errc::protocol, upstream_side, "its head cannot be passed on");
@@ -203,14 +202,13 @@ task<bool> send_response(request& rq, route r, upstream_lease& up) {
     } else {
         http::chunked_decoder decoder;
         const duration client_idle = r.options.client_idle_timeout;
-        const auto sent =
-            co_await pipeline(http::body_source{.from = &up.connection(),
-                                                .in = &up.in(),
-                                                .framing = from,
-                                                .decoder = &decoder,
-                                                .limits = limits_of(r, r.options.upstream_idle_timeout, client_idle,
-                                                                    rq.down)},
-                              http::body_sink(rq.client, to, std::move(out), client_idle));
+        const auto sent = co_await pipeline(
+            http::body_source{.from = &up.connection(),
+                              .in = &up.in(),
+                              .framing = from,
+                              .decoder = &decoder,
+                              .limits = limits_of(r, r.options.upstream_idle_timeout, client_idle, rq.down)},
+            http::body_sink(rq.client, to, std::move(out), client_idle));
         if (!sent) {
             const flow_error& e = sent.error();
             rq.why = cause_of(e.code, e.where == side::source ? party::upstream : party::client);
@@ -229,8 +227,7 @@ task<> exchange(request& rq, route r) {
     co_await checkpoint(); // for a client that has gone already nothing is begun
 
     const http::request_head& head = rq.parsers->request.head();
-    chunk upstream_head =
-        make_upstream_head(head, {.client = rq.client_address.view(), .request_id = rq.id.view()});
+    chunk upstream_head = make_upstream_head(head, {.client = rq.client_address.view(), .request_id = rq.id.view()});
     if (upstream_head.empty()) {
         rq.why = cause::client_protocol;
         co_await fail(errc::protocol, client_side, "the request's head cannot be passed on");

@@ -13,12 +13,13 @@ struct route {
     gateway::upstream& upstream;
 };
 
-// Sends a request, whose head has been parsed, to the upstream and its response to the client: heads, 1xx, bodies in both directions at once,
-// trailers. Returns when the response is complete.
+// Sends a request, whose head has been parsed, to the upstream and its response to the client: heads, 1xx, bodies in
+// both directions at once, trailers. Returns when the response is complete.
 //
-// Everything it holds is in its frame: the lease of the upstream connection (or the connect in progress), the upload, the watch on the
-// client. It fails, at once, when the client leaves, the upstream breaks, a limit passes or the worker aborts: with side::sink for the
-// client and side::source for the upstream, and `why` set where the error alone does not tell.
+// Everything it holds is in its frame: the lease of the upstream connection (or the connect in progress), the upload,
+// the watch on the client. It fails, at once, when the client leaves, the upstream breaks, a limit passes or the worker
+// aborts: with side::sink for the client and side::source for the upstream, and `why` set where the error alone does
+// not tell.
 task<> exchange(request& rq, route r);
 
 } // namespace headgate::gateway

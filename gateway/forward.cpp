@@ -1,9 +1,9 @@
-#include <gateway/forward.hpp>
-
 #include <headgate/http/writer.hpp>
 
 #include <algorithm>
 #include <string>
+
+#include <gateway/forward.hpp>
 
 namespace headgate::gateway {
 

@@ -9,18 +9,18 @@ namespace headgate::gateway {
 
 // What a request is sent on with, beyond what it came with.
 struct forwarding {
-    std::string_view client;     // the client's address
+    std::string_view client; // the client's address
     std::string_view request_id;
     std::string_view scheme = "http";
 };
 
-// The head to send to the upstream: everything end-to-end as it came, hop-by-hop fields and those that Connection names left out (RFC 9110,
-// section 7.6.1), framing written from what was understood, Via, X-Forwarded-For (appended to), -Host, -Proto and X-Request-Id
-// (ours). An empty chunk if it cannot be written.
+// The head to send to the upstream: everything end-to-end as it came, hop-by-hop fields and those that Connection names
+// left out (RFC 9110, section 7.6.1), framing written from what was understood, Via, X-Forwarded-For (appended to),
+// -Host, -Proto and X-Request-Id (ours). An empty chunk if it cannot be written.
 chunk make_upstream_head(const http::request_head& in, const forwarding& f);
 
-// The head to send to the client. `persistent` says whether the connection stays open, `body` how it is framed towards this client,
-// whose own minor version is `client_minor`.
+// The head to send to the client. `persistent` says whether the connection stays open, `body` how it is framed towards
+// this client, whose own minor version is `client_minor`.
 struct answering {
     http::body_framing body;
     bool persistent = true;
@@ -32,7 +32,8 @@ chunk make_client_head(const http::response_head& in, const answering& a);
 // An interim (1xx) response as it came, less what is hop-by-hop.
 chunk make_interim_head(const http::response_head& in);
 
-// The client's own request id if it is fit to be passed on (1 to 128 visible characters of RFC 9110's tchar), otherwise empty.
+// The client's own request id if it is fit to be passed on (1 to 128 visible characters of RFC 9110's tchar), otherwise
+// empty.
 std::string_view usable_request_id(const http::request_head& in) noexcept;
 
 } // namespace headgate::gateway

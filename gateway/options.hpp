@@ -25,14 +25,14 @@ struct server_options {
     unsigned workers = 1;
     duration drain_timeout = 10s;
     bool access_log = true;
-    std::size_t connections_max = 10'000;   // client connections per worker; more are refused with 503
-    std::size_t stream_buffer = 64 * 1024;  // the most bytes a stream holds per direction while copying
-    std::size_t splice_pipes_max = 256;     // per worker; streams beyond copy
+    std::size_t connections_max = 10'000;  // client connections per worker; more are refused with 503
+    std::size_t stream_buffer = 64 * 1024; // the most bytes a stream holds per direction while copying
+    std::size_t splice_pipes_max = 256;    // per worker; streams beyond copy
     duration connect_timeout = 5s;
 };
 
-// What one route may take at the most. A time without a word on "idle" is absolute; an idle time counts from the last byte that moved, and only while
-// it is the peer that is waited for.
+// What one route may take at the most. A time without a word on "idle" is absolute; an idle time counts from the last
+// byte that moved, and only while it is the peer that is waited for.
 struct proxy_options {
     endpoint to;
     http::head_limits heads;
@@ -48,8 +48,8 @@ struct proxy_options {
 
 struct tunnel_options {
     endpoint to;
-    duration idle_timeout = 1h;         // nothing moved either way
-    duration half_close_timeout = 60s;  // nothing moved, after one side has ended
+    duration idle_timeout = 1h;        // nothing moved either way
+    duration half_close_timeout = 60s; // nothing moved, after one side has ended
 };
 
 } // namespace headgate::gateway

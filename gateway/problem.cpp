@@ -1,14 +1,16 @@
-#include <gateway/problem.hpp>
-
 #include <headgate/http/message.hpp>
 
 #include <fmt/format.h>
+#include <time.h>
+
+#include <gateway/problem.hpp>
 
 namespace headgate::gateway {
 
 namespace {
 
-// As the inside of a JSON string (RFC 8259, section 7). Bytes beyond ASCII may come from a peer and are not known to be UTF-8.
+// As the inside of a JSON string (RFC 8259, section 7). Bytes beyond ASCII may come from a peer and are not known to be
+// UTF-8.
 std::string json_text(std::string_view text) {
     std::string out;
     for (const char c : text) {
@@ -23,6 +25,15 @@ std::string json_text(std::string_view text) {
     return out;
 }
 
+// "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, section 5.6.7).
+std::string http_date() {
+    const time_t now = ::time(nullptr);
+    tm parts{};
+    ::gmtime_r(&now, &parts);
+    char text[32];
+    return {text, ::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts)};
+}
+
 } // namespace
 
 chunk make_response(const problem& p) {
@@ -33,6 +44,7 @@ chunk make_response(const problem& p) {
     body += "}\n";
     std::string text = fmt::format("HTTP/1.1 {} {}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\n",
                                    p.status, title, body.size());
+    text += "Date: " + http_date() + "\r\n";
     if (!p.request_id.empty()) text += fmt::format("X-Request-Id: {}\r\n", p.request_id);
     if (p.retry_after != 0) text += fmt::format("Retry-After: {}\r\n", p.retry_after);
     if (!p.keep_alive) text += "Connection: close\r\n";

@@ -1,11 +1,10 @@
-#include <gateway/proxy.hpp>
-
-#include <gateway/forward.hpp>
-#include <gateway/problem.hpp>
-
 #include <headgate/core/sleep.hpp>
 
 #include <algorithm>
+
+#include <gateway/forward.hpp>
+#include <gateway/problem.hpp>
+#include <gateway/proxy.hpp>
 
 namespace headgate::gateway {
 
@@ -82,10 +81,9 @@ void parser_pool::put(std::unique_ptr<head_parsers> p) noexcept {
 }
 
 proxy::proxy(worker& w, const proxy_options& o)
-    : worker_(w), options_(o),
-      upstream_(o.to, {.connect_timeout = w.options().connect_timeout,
-                       .keep_alive_timeout = o.upstream_keep_alive_timeout,
-                       .idle_max = o.upstream_idle_max}),
+    : worker_(w), options_(o), upstream_(o.to, {.connect_timeout = w.options().connect_timeout,
+                                                .keep_alive_timeout = o.upstream_keep_alive_timeout,
+                                                .idle_max = o.upstream_idle_max}),
       parsers_(o.heads), refusal_(make_response({.status = 503,
                                                  .detail = "all connections that this gateway accepts are in use",
                                                  .request_id = {},
@@ -216,9 +214,10 @@ task<> proxy::answer(request& rq, int status, std::string detail, bool may_persi
     if (!co_await rq.client.write_all(out.text(), options_.client_idle_timeout)) rq.persistent = false;
 }
 
-// Ends our direction and, if the client has sent more than was used, reads on for a while: closing with unread bytes resets the connection,
-// and the client might lose what it has not read yet (RFC 9112, section 9.6). Until the client's system has confirmed all of the
-// answer, that goes on as long as it keeps confirming; then for linger_time_max, or linger_bytes_max.
+// Ends our direction and, if the client has sent more than was used, reads on for a while: closing with unread bytes
+// resets the connection, and the client might lose what it has not read yet (RFC 9112, section 9.6). Until the client's
+// system has confirmed all of the answer, that goes on as long as it keeps confirming; then for linger_time_max, or
+// linger_bytes_max.
 task<> proxy::linger(request& rq) {
     socket& client = rq.client;
     const bool more = !rq.in.empty() || !rq.uploaded || client.state().readable;

@@ -1,13 +1,13 @@
 #pragma once
 
-#include <gateway/exchange.hpp>
-
 #include <string>
+
+#include <gateway/exchange.hpp>
 
 namespace headgate::gateway {
 
-// An HTTP/1.1 reverse proxy to one upstream (RFC 9110, section 7; RFC 9112). A connection is a coroutine, a request is a coroutine in it; a
-// connection that waits for its next request holds no buffer.
+// An HTTP/1.1 reverse proxy to one upstream (RFC 9110, section 7; RFC 9112). A connection is a coroutine, a request is
+// a coroutine in it; a connection that waits for its next request holds no buffer.
 class proxy final : public service {
 public:
     proxy(worker& w, const proxy_options& o);

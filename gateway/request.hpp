@@ -1,8 +1,5 @@
 #pragma once
 
-#include <gateway/cause.hpp>
-#include <gateway/request_id.hpp>
-
 #include <headgate/http/inbound.hpp>
 #include <headgate/http/parser.hpp>
 
@@ -11,6 +8,9 @@
 #include <optional>
 #include <string_view>
 #include <vector>
+
+#include <gateway/cause.hpp>
+#include <gateway/request_id.hpp>
 
 namespace headgate::gateway {
 
@@ -50,8 +50,8 @@ private:
     std::vector<std::unique_ptr<head_parsers>> kept_;
 };
 
-// One request, from its first byte to its line in the log: what is known of it when its head is gone, and how it goes. Text that is
-// longer than its array is cut; that is only seen in the log.
+// One request, from its first byte to its line in the log: what is known of it when its head is gone, and how it goes.
+// Text that is longer than its array is cut; that is only seen in the log.
 struct request {
     socket& client;
     http::inbound& in;
@@ -63,9 +63,7 @@ struct request {
         std::size_t size;
 
         text() noexcept : size(0) {} // NOLINT(cppcoreguidelines-pro-type-member-init)
-        void set(std::string_view t) noexcept {
-            size = t.copy(bytes.data(), N);
-        }
+        void set(std::string_view t) noexcept { size = t.copy(bytes.data(), N); }
         std::string_view view() const noexcept { return {bytes.data(), size}; }
     };
     text<48> client_address{};
@@ -79,15 +77,15 @@ struct request {
     bool head_read = false;
 
     time_point begun{};
-    time_point sent{};          // when the upstream had been sent the whole request
-    bool uploaded = false;      // the request's body has been read to its end
+    time_point sent{};           // when the upstream had been sent the whole request
+    bool uploaded = false;       // the request's body has been read to its end
     bool upload_refused = false; // the upstream stopped taking it; its response decides what that means
-    bool answered = false;      // a byte of a final response may have been sent
-    bool persistent = true;     // the client's connection may carry another request
-    int status = 0;             // of the final response
-    std::uint64_t up = 0;       // bytes of the request's body, framing not counted
-    std::uint64_t down = 0;     // bytes of the response's
-    std::optional<cause> why{}; // how it ended, set by whoever knows better than the error tells
+    bool answered = false;       // a byte of a final response may have been sent
+    bool persistent = true;      // the client's connection may carry another request
+    int status = 0;              // of the final response
+    std::uint64_t up = 0;        // bytes of the request's body, framing not counted
+    std::uint64_t down = 0;      // bytes of the response's
+    std::optional<cause> why{};  // how it ended, set by whoever knows better than the error tells
     std::string_view upstream{}; // where it was sent; lives as long as the route
 };
 

@@ -7,7 +7,8 @@
 
 namespace headgate::gateway {
 
-// Makes request ids: 32 hex digits, unlike any other of this or another process with overwhelming likelihood. Not secret.
+// Makes request ids: 32 hex digits, unlike any other of this or another process with overwhelming likelihood. Not
+// secret.
 class request_ids {
 public:
     request_ids() {

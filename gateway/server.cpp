@@ -1,11 +1,7 @@
-#include <gateway/server.hpp>
-
 #include <headgate/core/race.hpp>
 #include <headgate/core/sleep.hpp>
 #include <headgate/io/linux_kernel.hpp>
 #include <headgate/io/signals.hpp>
-
-#include <fmt/format.h>
 
 #include <csignal>
 #include <cstdio>
@@ -14,7 +10,10 @@
 #include <thread>
 #include <vector>
 
+#include <fmt/format.h>
 #include <unistd.h>
+
+#include <gateway/server.hpp>
 
 namespace headgate::gateway {
 
@@ -140,7 +139,8 @@ public:
     unsigned workers() const { return options_.workers; }
 
 private:
-    // Workers share the port (SO_REUSEPORT). Another gateway must not: it would get a part of the connections and nobody would know.
+    // Workers share the port (SO_REUSEPORT). Another gateway must not: it would get a part of the connections and
+    // nobody would know.
     static void check_free(const address& at) {
         if (at.family() == AF_UNIX || at.port() == 0) return;
         if (const auto alone = listener::open(at); !alone)
@@ -187,8 +187,9 @@ int run_server(const server_options& o, const make_service& make, const std::str
         const std::unique_ptr<access_log> log = o.access_log ? std::make_unique<access_log>(STDOUT_FILENO) : nullptr;
         server s(o, make, log.get(), e);
         s.start(l);
-        const std::string ready = fmt::format("headgate: listening on {}, forwarding to {}, {} worker{}\n",
-                                              s.where().text(), forwarding_to, s.workers(), s.workers() == 1 ? "" : "s");
+        const std::string ready =
+            fmt::format("headgate: listening on {}, forwarding to {}, {} worker{}\n", s.where().text(), forwarding_to,
+                        s.workers(), s.workers() == 1 ? "" : "s");
         std::fputs(ready.c_str(), stdout);
         std::fflush(stdout);
         if (const auto end = l.run(s.supervise(signals)); !end) {

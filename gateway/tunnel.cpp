@@ -1,9 +1,9 @@
-#include <gateway/tunnel.hpp>
-
 #include <headgate/core/abort_watch.hpp>
 #include <headgate/core/race.hpp>
 #include <headgate/core/sleep.hpp>
 #include <headgate/io/relay.hpp>
+
+#include <gateway/tunnel.hpp>
 
 namespace headgate::gateway {
 
@@ -12,7 +12,7 @@ struct tunnel::connection {
     upstream_lease up{};
     std::uint64_t bytes_up = 0;
     std::uint64_t bytes_down = 0;
-    int ended = 0;       // directions that have ended cleanly
+    int ended = 0;          // directions that have ended cleanly
     list_node directions{}; // the live pipelines
     time_point changed{};   // when a direction began or ended
     std::optional<cause> why{};
@@ -50,7 +50,8 @@ task<> tunnel::serve(socket client, peer_address peer) {
 
 namespace {
 
-// While there is no upstream yet, a client that is gone ends the connect. (One that has only said all it has to say does not.)
+// While there is no upstream yet, a client that is gone ends the connect. (One that has only said all it has to say
+// does not.)
 task<> client_gone(socket& client, place& at) {
     if (co_await client.broken()) at.of->fail({client.pending_error(), side::sink, at.stage, {}});
 }
@@ -82,8 +83,8 @@ task<> tunnel::direction(connection& c, socket& from, socket& to, party sender) 
     const relay_limits limits{.buffer_bytes = worker_.options().stream_buffer,
                               .pipes = &worker_.pipes(),
                               .total = up ? &c.bytes_up : &c.bytes_down};
-    const outcome o = co_await pipeline(pipe_options{.watchers = &c.directions},
-                                        tunnel_source{&from, limits}, tunnel_sink{&to});
+    const outcome o =
+        co_await pipeline(pipe_options{.watchers = &c.directions}, tunnel_source{&from, limits}, tunnel_sink{&to});
     if (!o) {
         const bool at_sender = o.error().where == side::source;
         c.why = cause_of(o.error().code, at_sender == up ? party::client : party::upstream);
@@ -96,8 +97,8 @@ task<> tunnel::direction(connection& c, socket& from, socket& to, party sender) 
 // Looks, whenever the limit may have passed, at when something last moved either way.
 task<> tunnel::check_idle(connection& c, place& at) {
     for (;;) {
-        const duration limit = c.ended == 0 ? options_.idle_timeout
-                                            : std::min(options_.idle_timeout, options_.half_close_timeout);
+        const duration limit =
+            c.ended == 0 ? options_.idle_timeout : std::min(options_.idle_timeout, options_.half_close_timeout);
         time_point last = c.changed;
         for (list_node* i = c.directions.next; i != &c.directions; i = i->next)
             last = std::max(last, static_cast<live_pipeline*>(i)->joints.back().moved_at);

@@ -1,17 +1,17 @@
 #pragma once
 
-#include <gateway/cause.hpp>
-#include <gateway/upstream.hpp>
-#include <gateway/worker.hpp>
-
 #include <headgate/core/task.hpp>
 
 #include <optional>
 
+#include <gateway/cause.hpp>
+#include <gateway/upstream.hpp>
+#include <gateway/worker.hpp>
+
 namespace headgate::gateway {
 
-// A TCP tunnel: two pipelines, one each way. A clean end of one side is passed on as a half-close and the other direction goes on, under a
-// clock; any failure of either side ends both at once, with a reset to each.
+// A TCP tunnel: two pipelines, one each way. A clean end of one side is passed on as a half-close and the other
+// direction goes on, under a clock; any failure of either side ends both at once, with a reset to each.
 class tunnel final : public service {
 public:
     tunnel(worker& w, const tunnel_options& o);

@@ -1,10 +1,10 @@
-#include <gateway/units.hpp>
-
 #include <headgate/http/authority.hpp>
 
 #include <array>
 #include <charconv>
 #include <limits>
+
+#include <gateway/units.hpp>
 
 namespace headgate::gateway {
 
@@ -63,7 +63,8 @@ std::expected<endpoint, std::string> parse_http_url(std::string_view text) {
     const std::string quoted = "'" + std::string(text) + "'";
     if (!text.starts_with(scheme)) {
         if (text.starts_with("https://")) return std::unexpected(quoted + ": https upstreams are not supported yet");
-        return std::unexpected(quoted + " is not an upstream; write http://host:port, for example http://127.0.0.1:9000");
+        return std::unexpected(quoted +
+                               " is not an upstream; write http://host:port, for example http://127.0.0.1:9000");
     }
     std::string_view rest = text.substr(scheme.size());
     if (rest.ends_with('/')) rest.remove_suffix(1);
@@ -84,7 +85,8 @@ std::string endpoint::text() const {
 std::string format_duration(duration d) {
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
     for (std::size_t i = times.size(); i-- > 0;)
-        if (ms != 0 && ms % times[i].factor == 0) return std::to_string(ms / times[i].factor) + std::string(times[i].name);
+        if (ms != 0 && ms % times[i].factor == 0)
+            return std::to_string(ms / times[i].factor) + std::string(times[i].name);
     return "0ms";
 }
 

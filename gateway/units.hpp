@@ -1,10 +1,10 @@
 #pragma once
 
-#include <gateway/options.hpp>
-
 #include <expected>
 #include <string>
 #include <string_view>
+
+#include <gateway/options.hpp>
 
 namespace headgate::gateway {
 

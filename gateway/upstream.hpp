@@ -1,7 +1,5 @@
 #pragma once
 
-#include <gateway/options.hpp>
-
 #include <headgate/core/task.hpp>
 #include <headgate/http/inbound.hpp>
 #include <headgate/io/resolver.hpp>
@@ -10,13 +8,15 @@
 #include <memory>
 #include <vector>
 
+#include <gateway/options.hpp>
+
 namespace headgate::gateway {
 
 class upstream;
 struct pool_link : list_node {};
 
-// One connection to the upstream, with what it has sent and nobody has used yet. In the pool it waits, in the loop, for the first sign of
-// life from the other side, which ends it: an idle connection has nothing to say.
+// One connection to the upstream, with what it has sent and nobody has used yet. In the pool it waits, in the loop, for
+// the first sign of life from the other side, which ends it: an idle connection has nothing to say.
 class upstream_connection : pool_link, io_wait, timer {
 public:
     explicit upstream_connection(socket s) noexcept : connection(std::move(s)) {}
@@ -29,8 +29,8 @@ private:
     upstream* home_ = nullptr;
 };
 
-// A connection on loan for one exchange. It goes back to the pool only with give_back(); destroyed before, it is reset, so that the
-// upstream sees that the exchange was cut.
+// A connection on loan for one exchange. It goes back to the pool only with give_back(); destroyed before, it is reset,
+// so that the upstream sees that the exchange was cut.
 class upstream_lease {
 public:
     upstream_lease() = default;
@@ -58,8 +58,8 @@ public:
     void drop() noexcept;
     // Closes it in an orderly way: the exchange is complete, but the connection is not fit for another.
     void close() noexcept;
-    // The exchange is complete both ways and the upstream keeps the connection open. It is pooled, unless there is anything on it
-    // that does not belong to the exchange.
+    // The exchange is complete both ways and the upstream keeps the connection open. It is pooled, unless there is
+    // anything on it that does not belong to the exchange.
     void give_back() noexcept;
 
 private:

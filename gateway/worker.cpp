@@ -1,5 +1,3 @@
-#include <gateway/worker.hpp>
-
 #include <headgate/core/chunk.hpp>
 #include <headgate/core/sleep.hpp>
 
@@ -8,6 +6,8 @@
 
 #include <fcntl.h>
 #include <unistd.h>
+
+#include <gateway/worker.hpp>
 
 namespace headgate::gateway {
 
@@ -85,9 +85,9 @@ task<> worker::accept_connections(listener l, service& s) {
     }
 }
 
-// There is no descriptor for a connection: the one in reserve is given up to take what waits, refuse it and close it. It must not be
-// given up for longer, or an upstream connection takes its place; and there may be nothing that waits, for the system looks for a
-// descriptor first.
+// There is no descriptor for a connection: the one in reserve is given up to take what waits, refuse it and close it.
+// It must not be given up for longer, or an upstream connection takes its place; and there may be nothing that waits,
+// for the system looks for a descriptor first.
 task<> worker::shed(listener& l, service& s) {
     if (reserve_fd_ >= 0) {
         ::close(std::exchange(reserve_fd_, -1));
@@ -101,8 +101,8 @@ void worker::take_reserve() noexcept {
     if (reserve_fd_ < 0) reserve_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-// Says why, if it can be said at once. What the client has sent already is read, so that closing does not become a reset that takes the
-// answer with it.
+// Says why, if it can be said at once. What the client has sent already is read, so that closing does not become a
+// reset that takes the answer with it.
 void worker::refuse(socket client, service& s) {
     const std::string_view text = s.refusal();
     const iovec answer{const_cast<char*>(text.data()), text.size()};

@@ -1,8 +1,5 @@
 #pragma once
 
-#include <gateway/access_log.hpp>
-#include <gateway/options.hpp>
-
 #include <headgate/core/abort.hpp>
 #include <headgate/core/nursery.hpp>
 #include <headgate/io/listener.hpp>
@@ -10,6 +7,9 @@
 
 #include <cstdint>
 #include <string>
+
+#include <gateway/access_log.hpp>
+#include <gateway/options.hpp>
 
 namespace headgate::gateway {
 

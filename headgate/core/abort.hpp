@@ -39,8 +39,8 @@ private:
 
 } // namespace detail
 
-// Tells whoever holds it that something must end. Copyable and cheap; a default-made signal never fires, and so does one whose source
-// has been destroyed without firing.
+// Tells whoever holds it that something must end. Copyable and cheap; a default-made signal never fires, and so does
+// one whose source has been destroyed without firing.
 class abort_signal {
 public:
     abort_signal() = default;

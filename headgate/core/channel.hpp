@@ -8,9 +8,9 @@
 
 namespace headgate {
 
-// A bounded queue between two coroutines of one thread, one that pushes and one that pops. `limit` counts bytes (see item_bytes). A
-// push waits while the queue is at its limit; an item larger than the limit is let in when the queue is empty. Waits are dropped
-// with the frame that waits.
+// A bounded queue between two coroutines of one thread, one that pushes and one that pops. `limit` counts bytes (see
+// item_bytes). A push waits while the queue is at its limit; an item larger than the limit is let in when the queue is
+// empty. Waits are dropped with the frame that waits.
 template <class T>
 class channel {
 public:

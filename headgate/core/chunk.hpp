@@ -8,7 +8,8 @@
 
 namespace headgate {
 
-// Buffers come in these sizes, from free lists per thread. A thread keeps at most `chunk_cache_bytes_max` of free buffers.
+// Buffers come in these sizes, from free lists per thread. A thread keeps at most `chunk_cache_bytes_max` of free
+// buffers.
 inline constexpr std::size_t chunk_small = 4 * 1024;
 inline constexpr std::size_t chunk_medium = 16 * 1024;
 inline constexpr std::size_t chunk_large = 64 * 1024;
@@ -18,10 +19,11 @@ inline constexpr std::size_t chunk_cache_bytes_max = 16 * 1024 * 1024;
 // How many bytes of buffers this thread has in use: taken and not yet given back.
 std::size_t live_chunk_bytes() noexcept;
 
-// A run of bytes in a counted buffer. Moving is free, copying counts, slicing shares; the buffer goes back to its pool with the last
-// chunk that refers to it. The bytes are writable as long as nobody else refers to the buffer.
+// A run of bytes in a counted buffer. Moving is free, copying counts, slicing shares; the buffer goes back to its pool
+// with the last chunk that refers to it. The bytes are writable as long as nobody else refers to the buffer.
 //
-// Counted without locks: chunks of one buffer belong to one thread at a time. A chunk that is alone with its buffer may be moved to another.
+// Counted without locks: chunks of one buffer belong to one thread at a time. A chunk that is alone with its buffer may
+// be moved to another.
 class chunk {
 public:
     chunk() = default;
@@ -61,7 +63,8 @@ public:
     }
     void truncate(std::size_t n) noexcept { size_ = n; }
 
-    // Appends `text` in place if the buffer has room behind the chunk and no other chunk refers to it; tells whether it has.
+    // Appends `text` in place if the buffer has room behind the chunk and no other chunk refers to it; tells whether it
+    // has.
     bool append(std::string_view text) noexcept;
 
     // The `n` bytes at `from`, sharing the buffer.

@@ -10,10 +10,11 @@ struct ready : list_node {
     void (*run)(ready&) = nullptr;
 };
 
-// What coroutines of one thread run on: queues of things to resume, timers and a clock. It knows no I/O; `io::loop` drives it.
+// What coroutines of one thread run on: queues of things to resume, timers and a clock. It knows no I/O; `io::loop`
+// drives it.
 //
-// Whoever wakes a coroutine from inside another one goes through these queues, so a frame is never resumed or destroyed from
-// inside another frame's code.
+// Whoever wakes a coroutine from inside another one goes through these queues, so a frame is never resumed or destroyed
+// from inside another frame's code.
 class executor {
 public:
     executor(const executor&) = delete;

@@ -10,8 +10,8 @@
 
 namespace headgate {
 
-// A tree of coroutines that fails as a whole. The first failure is kept; the flow's owner is then run as the very next thing, before
-// any other event, and destroys the tree. No frame of a failed flow is resumed again.
+// A tree of coroutines that fails as a whole. The first failure is kept; the flow's owner is then run as the very next
+// thing, before any other event, and destroys the tree. No frame of a failed flow is resumed again.
 class flow : public ready {
 public:
     // Whether this flow, or one that it is part of, has failed.
@@ -19,7 +19,8 @@ public:
     // Whether the failure is this flow's own, which is then its owner's to report.
     bool failed_itself() const noexcept { return failed_; }
 
-    // Fails the flow. Only the first call counts. Never destroys or resumes anything by itself, so any frame may call it.
+    // Fails the flow. Only the first call counts. Never destroys or resumes anything by itself, so any frame may call
+    // it.
     void fail(flow_error error) noexcept;
 
     // The first cause; the flow must have failed itself.
@@ -42,8 +43,8 @@ private:
 
 class joint;
 
-// Where a frame runs: in which flow, and at which part of its chain. A frame takes it from the frame that awaits it, each time, so
-// that an error knows where it arose.
+// Where a frame runs: in which flow, and at which part of its chain. A frame takes it from the frame that awaits it,
+// each time, so that an error knows where it arose.
 struct place {
     flow* of = nullptr;
     side where = side::caller;
@@ -70,11 +71,12 @@ private:
     std::coroutine_handle<> owner_;
 };
 
-// The error of an exception in flight: its own code if it is a system_error, errc::failed otherwise, with what() as the detail.
+// The error of an exception in flight: its own code if it is a system_error, errc::failed otherwise, with what() as the
+// detail.
 flow_error error_of(const std::exception_ptr& thrown, const place& at) noexcept;
 
-// `co_await fail(code)`: ends the flow that this coroutine runs in. The coroutine is not resumed; everything it holds is released
-// when the flow's owner drops the chain, before anything else happens.
+// `co_await fail(code)`: ends the flow that this coroutine runs in. The coroutine is not resumed; everything it holds
+// is released when the flow's owner drops the chain, before anything else happens.
 class fail {
 public:
     explicit fail(std::error_code code, std::string detail = {}) : code_(code), detail_(std::move(detail)) {}
@@ -96,8 +98,8 @@ private:
     std::string detail_;
 };
 
-// `co_await checkpoint()`: goes no further if the flow has failed meanwhile. Awaiting anything else does the same; this is for the moment
-// before something is begun that would be seen from outside.
+// `co_await checkpoint()`: goes no further if the flow has failed meanwhile. Awaiting anything else does the same; this
+// is for the moment before something is begun that would be seen from outside.
 class checkpoint {
 public:
     bool await_ready() const noexcept { return false; }
@@ -108,8 +110,8 @@ public:
     void await_resume() const noexcept {}
 };
 
-// `co_await here()`: the place of the awaiting coroutine, to report what it holds (`hold`) or to start work of its own in the same
-// flow (`strand`). Valid as long as the coroutine.
+// `co_await here()`: the place of the awaiting coroutine, to report what it holds (`hold`) or to start work of its own
+// in the same flow (`strand`). Valid as long as the coroutine.
 class here {
 public:
     bool await_ready() const noexcept { return false; }

@@ -4,8 +4,9 @@
 
 namespace headgate {
 
-// Memory for coroutine frames: free lists per thread and size class, so that a frame of the usual kind costs a few instructions.
-// A thread keeps at most `frame_cache_bytes_max` of free frames; what goes beyond is given back to the system's allocator.
+// Memory for coroutine frames: free lists per thread and size class, so that a frame of the usual kind costs a few
+// instructions. A thread keeps at most `frame_cache_bytes_max` of free frames; what goes beyond is given back to the
+// system's allocator.
 inline constexpr std::size_t frame_cache_bytes_max = 4 * 1024 * 1024;
 
 void* allocate_frame(std::size_t bytes);

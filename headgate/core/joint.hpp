@@ -6,18 +6,22 @@
 
 namespace headgate {
 
-// Counts the bytes of an item for meters and limits: size() of what is made of bytes, sizeof otherwise. An overload for a type of your
-// own is found by argument-dependent lookup.
+// Counts the bytes of an item for meters and limits: size() of what is made of bytes, sizeof otherwise. An overload for
+// a type of your own is found by argument-dependent lookup.
 template <class T>
 std::size_t item_bytes(const T& item) noexcept {
-    if constexpr (requires { item.size(); requires sizeof(*item.data()) == 1; })
+    if constexpr (requires {
+                      item.size();
+                      requires sizeof(*item.data()) == 1;
+                  })
         return item.size();
     else
         return sizeof(T);
 }
 
-// The meter at the joint behind one part of a chain: what passed, what is held there, and the part's clocks. `pipeline` makes them and
-// streams keep them: two clock reads per pull. All else (live view, logs, the bottleneck verdict) is derived from these.
+// The meter at the joint behind one part of a chain: what passed, what is held there, and the part's clocks. `pipeline`
+// makes them and streams keep them: two clock reads per pull. All else (live view, logs, the bottleneck verdict) is
+// derived from these.
 class joint : public place {
 public:
     joint() { metered = true; }
@@ -27,7 +31,7 @@ public:
     std::size_t held = 0;     // bytes the part keeps now, as it reports them with hold()
     std::size_t held_max = 0; // the most it ever kept
     std::size_t limit = 0;    // its bound, 0 if it states none
-    time_point moved_at{}; // when the last item passed, by the turn's clock
+    time_point moved_at{};    // when the last item passed, by the turn's clock
     const char* name = "";
 
     // Time in pulls: this part, or one before it, at work or waiting.

@@ -2,8 +2,9 @@
 
 namespace headgate {
 
-// A link of a circular, intrusive, doubly linked list. A node is in at most one list and leaves it when it is destroyed, so
-// whatever waits in a list may be dropped at any time. A list is a node of its own that only marks the ends.
+// A link of a circular, intrusive, doubly linked list. A node is in at most one list and leaves it when it is
+// destroyed, so whatever waits in a list may be dropped at any time. A list is a node of its own that only marks the
+// ends.
 struct list_node {
     list_node* prev = this;
     list_node* next = this;

@@ -2,8 +2,8 @@
 
 namespace headgate {
 
-// A root is the flow of its work. When the work ends it runs itself as the very next thing, as a failed flow does, and is released there:
-// never from inside one of its own frames.
+// A root is the flow of its work. When the work ends it runs itself as the very next thing, as a failed flow does, and
+// is released there: never from inside one of its own frames.
 struct nursery::root : flow {
     static void* operator new(std::size_t bytes) { return allocate_frame(bytes); }
     static void operator delete(void* p, std::size_t bytes) noexcept { free_frame(p, bytes); }

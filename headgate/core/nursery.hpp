@@ -6,8 +6,9 @@
 
 namespace headgate {
 
-// Holds work that has no awaiting parent: the roots of the trees of coroutines, for example one per connection. A root that ends or
-// fails is released in the same turn; whatever is left is dropped with the nursery, newest first. There is no detached work.
+// Holds work that has no awaiting parent: the roots of the trees of coroutines, for example one per connection. A root
+// that ends or fails is released in the same turn; whatever is left is dropped with the nursery, newest first. There is
+// no detached work.
 class nursery {
 public:
     nursery() = default;
@@ -15,7 +16,8 @@ public:
     nursery& operator=(const nursery&) = delete;
     ~nursery() { clear(); }
 
-    // Starts `work` at once, until it first waits. `failed`, if given, is called with `context` and the error if the work fails.
+    // Starts `work` at once, until it first waits. `failed`, if given, is called with `context` and the error if the
+    // work fails.
     void spawn(task<> work, void (*failed)(void* context, const flow_error&) = nullptr, void* context = nullptr);
 
     // Drops all work. Must not be called from inside of it.

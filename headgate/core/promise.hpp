@@ -7,10 +7,10 @@
 
 namespace headgate {
 
-// What the promises of `task` and `stream` share: a frame from the pool, a lazy start, and what to do when it settles, that is, ends or
-// yields. A frame is resumed either inline, by the frame that awaits it, which goes on by itself when it settles at once; or
-// later, by the loop, and then it hands over to the frame that awaits it. The first keeps the stack flat over any number of
-// items that are ready at once, with no help from the optimiser.
+// What the promises of `task` and `stream` share: a frame from the pool, a lazy start, and what to do when it settles,
+// that is, ends or yields. A frame is resumed either inline, by the frame that awaits it, which goes on by itself when
+// it settles at once; or later, by the loop, and then it hands over to the frame that awaits it. The first keeps the
+// stack flat over any number of items that are ready at once, with no help from the optimiser.
 struct promise_base {
     using next_step = std::coroutine_handle<> (*)(promise_base&) noexcept;
 
@@ -42,8 +42,8 @@ struct promise_base {
     }
 };
 
-// Resumes `child` inline on behalf of `parent`, at the place `at`. Returns whether the parent stays suspended: because the child has
-// not settled, or because the flow has failed, in which case nothing of it may be touched any more.
+// Resumes `child` inline on behalf of `parent`, at the place `at`. Returns whether the parent stays suspended: because
+// the child has not settled, or because the flow has failed, in which case nothing of it may be touched any more.
 template <class Promise, class Settled>
 bool resume_inline(std::coroutine_handle<Promise> child, std::coroutine_handle<> parent, place* at, Settled settled) {
     flow& f = *at->of;

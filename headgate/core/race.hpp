@@ -84,8 +84,8 @@ void take_if(std::optional<Variant>& out, std::size_t index, std::tuple<task<T>.
 
 } // namespace detail
 
-// Runs the tasks side by side until all have ended, and gives their values (std::monostate for void). If one fails, the flow they run
-// in fails with it, and the rest are dropped.
+// Runs the tasks side by side until all have ended, and gives their values (std::monostate for void). If one fails, the
+// flow they run in fails with it, and the rest are dropped.
 template <class... T>
 task<std::tuple<detail::void_to_monostate<T>...>> all(task<T>... tasks) {
     std::tuple<task<T>...> running(std::move(tasks)...);
@@ -93,7 +93,8 @@ task<std::tuple<detail::void_to_monostate<T>...>> all(task<T>... tasks) {
     co_return std::apply([](auto&... t) { return std::tuple(detail::take_value(t)...); }, running);
 }
 
-// Runs the tasks side by side until the first has ended, gives its value at its index, and drops the rest before it returns.
+// Runs the tasks side by side until the first has ended, gives its value at its index, and drops the rest before it
+// returns.
 template <class... T>
 task<std::variant<detail::void_to_monostate<T>...>> race(task<T>... tasks) {
     using value = std::variant<detail::void_to_monostate<T>...>;

@@ -11,8 +11,8 @@ namespace headgate {
 
 namespace detail {
 
-// The flow of a stream that has been tried (try_next). It lives as long as the stream: what runs beside it, in a strand, may fail between
-// two pulls, and then the next one tells.
+// The flow of a stream that has been tried (try_next). It lives as long as the stream: what runs beside it, in a
+// strand, may fail between two pulls, and then the next one tells.
 struct tried_flow : flow {
     place at;
 
@@ -40,9 +40,9 @@ private:
 
 } // namespace detail
 
-// An asynchronous generator: a coroutine that gives its items with `co_yield` and runs only while someone awaits `next()`. It cannot
-// produce unasked. Move-only; whoever holds a stream owns its frame, and destroying it at any moment releases all it holds. When
-// it ends it is destroyed at once, not when its owner is.
+// An asynchronous generator: a coroutine that gives its items with `co_yield` and runs only while someone awaits
+// `next()`. It cannot produce unasked. Move-only; whoever holds a stream owns its frame, and destroying it at any
+// moment releases all it holds. When it ends it is destroyed at once, not when its owner is.
 //
 // A stream that fails (`co_await fail(code)`, or a throw) does not resume who awaits it: the flow drops the chain.
 template <class T>
@@ -51,8 +51,8 @@ public:
     using value_type = T;
 
     struct promise_type : promise_base {
-        T* value = nullptr;      // the yielded item, which lives in the frame until the next resumption
-        joint* meter = nullptr;  // set by pipeline: what counts the pulls
+        T* value = nullptr;     // the yielded item, which lives in the frame until the next resumption
+        joint* meter = nullptr; // set by pipeline: what counts the pulls
 
         stream get_return_object() { return stream(std::coroutine_handle<promise_type>::from_promise(*this)); }
         settle yield_value(T&& v) noexcept {
@@ -108,8 +108,8 @@ public:
     // `co_await s.next()`: the next item, or nothing at the end. The stream must stay where it is while it is awaited.
     pull next() noexcept { return pull(*this); }
 
-    // `co_await s.try_next()`: as next(), but gives the error if the stream fails, so that the caller may try something else. The
-    // failed stream is then gone with everything it held.
+    // `co_await s.try_next()`: as next(), but gives the error if the stream fails, so that the caller may try something
+    // else. The failed stream is then gone with everything it held.
     try_pull try_next() noexcept { return try_pull(*this); }
 
 private:

@@ -7,10 +7,12 @@
 
 namespace headgate {
 
-// Work that yields one T. Lazy: it runs when it is awaited (`co_await std::move(t)`), once. Move-only; whoever holds a task owns its
-// frame and everything in it, and destroying it at any moment releases all of that before the destructor returns.
+// Work that yields one T. Lazy: it runs when it is awaited (`co_await std::move(t)`), once. Move-only; whoever holds a
+// task owns its frame and everything in it, and destroying it at any moment releases all of that before the destructor
+// returns.
 //
-// A task never ends with an exception or an error of its own accord: it returns, or the flow it runs in fails (see `fail`).
+// A task never ends with an exception or an error of its own accord: it returns, or the flow it runs in fails (see
+// `fail`).
 template <class T = void>
 class [[nodiscard]] task {
     struct value_promise : promise_base {
@@ -72,8 +74,8 @@ private:
     std::coroutine_handle<promise_type> h_ = nullptr;
 };
 
-// `co_await at_place(work, at)`: runs the task as another part of the chain, so that its errors name that part. `at` must be of the same
-// flow as the awaiting frame.
+// `co_await at_place(work, at)`: runs the task as another part of the chain, so that its errors name that part. `at`
+// must be of the same flow as the awaiting frame.
 class [[nodiscard]] at_place {
 public:
     at_place(task<> work, place& at) noexcept : work_(std::move(work)), at_(at) {}
@@ -88,8 +90,8 @@ private:
     place& at_;
 };
 
-// Work that runs beside the frame that holds the strand, in the same flow: it is started by `start`, and destroyed with the
-// strand. Its failure is the flow's; that it has ended, nobody is told.
+// Work that runs beside the frame that holds the strand, in the same flow: it is started by `start`, and destroyed with
+// the strand. Its failure is the flow's; that it has ended, nobody is told.
 class strand {
 public:
     // Runs `work` until it first waits. `at` is the holder's place (`co_await here()`).
@@ -107,8 +109,8 @@ private:
     task<> work_;
 };
 
-// Runs a task as a flow of its own inside this one: `co_await attempt(t)` gives its value or the error it failed with. By the time it
-// returns, a failed task has been destroyed with everything it held.
+// Runs a task as a flow of its own inside this one: `co_await attempt(t)` gives its value or the error it failed with.
+// By the time it returns, a failed task has been destroyed with everything it held.
 template <class T>
 class [[nodiscard]] attempt {
 public:

@@ -20,8 +20,8 @@ void timer_wheel::arm(timer& t, time_point when) noexcept {
     place(t);
 }
 
-// A timer stands in the level of the highest group of bits in which its tick differs from the current one: the slots of a level are
-// then all later than those of the levels below, and later than the current slot.
+// A timer stands in the level of the highest group of bits in which its tick differs from the current one: the slots of
+// a level are then all later than those of the levels below, and later than the current slot.
 void timer_wheel::place(timer& t) noexcept {
     const std::uint64_t differ = (t.tick ^ current_) | 1;
     const int at = std::min((63 - std::countl_zero(differ)) / level_bits, levels - 1);

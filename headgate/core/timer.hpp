@@ -26,10 +26,10 @@ struct timer : list_node {
     void disarm() noexcept { unlink(); }
 };
 
-// All timers of one executor: a hierarchical wheel of seven levels with 64 slots each and a tick of one millisecond, so that
-// arming and disarming are a few instructions and no allocation, whatever the number of timers (G. Varghese, A. Lauck,
-// "Hashed and Hierarchical Timing Wheels", 1987). A timer fires at the first tick at or after its time, never before it; timers of the
-// same tick fire in the order in which they were armed.
+// All timers of one executor: a hierarchical wheel of seven levels with 64 slots each and a tick of one millisecond, so
+// that arming and disarming are a few instructions and no allocation, whatever the number of timers (G. Varghese, A.
+// Lauck, "Hashed and Hierarchical Timing Wheels", 1987). A timer fires at the first tick at or after its time, never
+// before it; timers of the same tick fire in the order in which they were armed.
 class timer_wheel {
 public:
     explicit timer_wheel(time_point start) : start_(start) {}

@@ -35,8 +35,8 @@ stream<T> buffer(stream<T> in, std::size_t limit) {
 
 } // namespace detail
 
-// A stage that reads ahead of its consumer, in memory, up to `limit` bytes: its source then runs while the consumer is busy. At the
-// limit the source waits. The item that is read but does not fit yet comes on top, one at the most.
+// A stage that reads ahead of its consumer, in memory, up to `limit` bytes: its source then runs while the consumer is
+// busy. At the limit the source waits. The item that is read but does not fit yet comes on top, one at the most.
 struct buffered {
     explicit buffered(std::size_t limit_bytes) noexcept : limit(limit_bytes) {}
 

@@ -7,8 +7,9 @@
 
 namespace headgate {
 
-// A stage is anything callable that takes a stream by value and gives a stream. It is called when a pipeline is wired; what it must
-// remember from one item to the next lives in the coroutine it starts, so a stage can be used any number of times.
+// A stage is anything callable that takes a stream by value and gives a stream. It is called when a pipeline is wired;
+// what it must remember from one item to the next lives in the coroutine it starts, so a stage can be used any number
+// of times.
 template <class Stage, class In>
 using stage_output = std::invoke_result_t<const Stage&, stream<In>>;
 
@@ -33,8 +34,8 @@ private:
     }
 };
 
-// A stage made of stages: `const auto csv_gz = compose(&format_csv, gzip());`. A recipe: copyable, usable in any pipeline, any number
-// of times. A pipeline shows the stages inside of it one by one.
+// A stage made of stages: `const auto csv_gz = compose(&format_csv, gzip());`. A recipe: copyable, usable in any
+// pipeline, any number of times. A pipeline shows the stages inside of it one by one.
 template <class... Stages>
 composed<Stages...> compose(Stages... stages) {
     return {{std::move(stages)...}};

@@ -108,8 +108,9 @@ inline task<outcome> wait_for_end(end_ref state) {
 
 } // namespace detail
 
-// `auto [in, end] = finished(std::move(source))`: use `in` in place of the source; `end` is a task that waits for the end of this one
-// stream, whatever its reason: its own end, the error of its flow, or its destruction (errc::premature_close). It fires exactly once.
+// `auto [in, end] = finished(std::move(source))`: use `in` in place of the source; `end` is a task that waits for the
+// end of this one stream, whatever its reason: its own end, the error of its flow, or its destruction
+// (errc::premature_close). It fires exactly once.
 template <class T>
 std::pair<stream<T>, task<outcome>> finished(stream<T> source) {
     detail::end_ref state(new detail::end_state);

@@ -2,7 +2,8 @@
 
 namespace headgate {
 
-// A part is at work while it is pulled and does not itself pull the part before it. Of the sink the "pulls" are its writes.
+// A part is at work while it is pulled and does not itself pull the part before it. Of the sink the "pulls" are its
+// writes.
 std::vector<stage_report> live_pipeline::report(time_point now) const {
     std::vector<stage_report> parts;
     parts.reserve(joints.size());

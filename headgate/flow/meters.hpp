@@ -22,8 +22,8 @@ struct stage_report {
     duration waiting_for_consumer;
 };
 
-// The meters of one live pipeline, source first and sink last. `pipeline` links it where `pipe_options::watcher` says, for as long as
-// the chain lives.
+// The meters of one live pipeline, source first and sink last. `pipeline` links it where `pipe_options::watcher` says,
+// for as long as the chain lives.
 struct live_pipeline : list_node {
     std::span<joint> joints;
     time_point started{};

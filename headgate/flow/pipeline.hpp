@@ -16,10 +16,10 @@ namespace headgate {
 
 // How a pipeline may be ended from outside, and who watches it. All may be left out.
 struct pipe_options {
-    abort_signal abort{};            // ends the chain with the signal's reason
-    duration timeout = forever;      // for the whole chain, from its start: errc::timed_out
-    duration idle = forever;         // the longest time without an item reaching the sink: errc::idle
-    list_node* watchers = nullptr;   // a list that the live_pipeline is linked into while the chain lives
+    abort_signal abort{};          // ends the chain with the signal's reason
+    duration timeout = forever;    // for the whole chain, from its start: errc::timed_out
+    duration idle = forever;       // the longest time without an item reaching the sink: errc::idle
+    list_node* watchers = nullptr; // a list that the live_pipeline is linked into while the chain lives
 };
 
 namespace detail {
@@ -103,7 +103,9 @@ inline constexpr std::size_t stage_count<composed<Stages...>> = (std::size_t{0} 
 
 template <class Part>
 const char* part_name(const Part& part, const char* otherwise) noexcept {
-    if constexpr (requires { { part.name() } -> std::convertible_to<const char*>; })
+    if constexpr (requires {
+                      { part.name() } -> std::convertible_to<const char*>;
+                  })
         return part.name();
     else
         return otherwise;
@@ -142,19 +144,21 @@ auto as_stream(Source s) {
 
 } // namespace detail
 
-// What moves bytes from a source to a sink faster than through chunks: see io/relay.hpp. A source and a sink that have one declare
-// `task<> relay(Source, Sink&, joint& out, chain_limits&)` for argument-dependent lookup.
+// What moves bytes from a source to a sink faster than through chunks: see io/relay.hpp. A source and a sink that have
+// one declare `task<> relay(Source, Sink&, joint& out, chain_limits&)` for argument-dependent lookup.
 template <class Source, class Sink>
 concept relayable = requires(Source source, Sink sink, joint& out, detail::chain_limits& limits) {
     { relay(std::move(source), std::move(sink), out, limits) } -> std::same_as<task<>>;
 };
 
-// Moves everything from the source through the stages to the sink: `co_await pipeline(options, source, stages..., sink)`.
+// Moves everything from the source through the stages to the sink: `co_await pipeline(options, source, stages...,
+// sink)`.
 //
-// Gives what was moved, or the one error that ended the chain: its first cause, from a source, a stage, the sink (which it watches also
-// while the source is silent), the abort signal or a limit of the options. When it returns, all parts have been destroyed, from the sink
-// back to the source, with all they held; and so they are when the task is dropped. After the first failure the source never
-// runs again. Parts are taken by value: whatever goes wrong while wiring, they are released.
+// Gives what was moved, or the one error that ended the chain: its first cause, from a source, a stage, the sink (which
+// it watches also while the source is silent), the abort signal or a limit of the options. When it returns, all parts
+// have been destroyed, from the sink back to the source, with all they held; and so they are when the task is dropped.
+// After the first failure the source never runs again. Parts are taken by value: whatever goes wrong while wiring, they
+// are released.
 template <class... Parts>
 task<outcome> pipeline(pipe_options options, Parts... parts) {
     static_assert(sizeof...(Parts) >= 2, "a pipeline has a source and a sink");

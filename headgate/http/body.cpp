@@ -22,7 +22,8 @@ public:
 
     bool ended() const noexcept { return ended_ || left_ == 0; }
     bool malformed() const noexcept { return malformed_; }
-    // Payload and framing bytes that are known to be coming; the most that may be read without reading past the message.
+    // Payload and framing bytes that are known to be coming; the most that may be read without reading past the
+    // message.
     std::uint64_t left() const noexcept { return left_; }
 
     // Takes the next piece of payload out of `in`, and says how much of `in` that used; both may be nothing.

@@ -7,24 +7,27 @@
 #include <headgate/http/message.hpp>
 #include <headgate/io/relay.hpp>
 
-// Message bodies as the two ends of a pipeline (RFC 9112, section 6): a source that takes the framing off and a sink that puts it on.
+// Message bodies as the two ends of a pipeline (RFC 9112, section 6): a source that takes the framing off and a sink
+// that puts it on.
 namespace headgate::http {
 
-// The body of one message that comes in on a connection, which outlives it. Ends where the framing says; an end of the connection before
-// that fails the flow with errc::premature_close, malformed chunks with errc::protocol, and silence with errc::idle.
+// The body of one message that comes in on a connection, which outlives it. Ends where the framing says; an end of the
+// connection before that fails the flow with errc::premature_close, malformed chunks with errc::protocol, and silence
+// with errc::idle.
 struct body_source {
     socket* from;
     inbound* in;
     body_framing framing;
     chunked_decoder* decoder = nullptr; // for chunked framing; holds the trailers afterwards
-    relay_limits limits; // its total counts payload, framing not included
+    relay_limits limits;                // its total counts payload, framing not included
 
     stream<chunk> into_stream() &&;
     const char* name() const noexcept { return "body"; }
 };
 
-// The body of one message that goes out on a connection, which outlives it. `head` is sent in front of it, together with the first
-// bytes. Without finish() the message is incomplete, and so must the connection be ended by its owner: with a reset.
+// The body of one message that goes out on a connection, which outlives it. `head` is sent in front of it, together
+// with the first bytes. Without finish() the message is incomplete, and so must the connection be ended by its owner:
+// with a reset.
 class body_sink {
 public:
     body_sink(socket& to, body_framing framing, chunk head, duration idle) noexcept
@@ -57,8 +60,8 @@ private:
     std::uint64_t written_ = 0;
 };
 
-// What pipeline(body_source, body_sink) runs: all that has come in at one time goes out with one system call, whatever chunks it came
-// in; and where neither side is chunked, large bodies are moved by the kernel.
+// What pipeline(body_source, body_sink) runs: all that has come in at one time goes out with one system call, whatever
+// chunks it came in; and where neither side is chunked, large bodies are moved by the kernel.
 task<> relay(body_source source, body_sink sink, joint& out, headgate::detail::chain_limits& limits);
 
 } // namespace headgate::http

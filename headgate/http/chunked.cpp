@@ -64,14 +64,11 @@ void chunked_decoder::skip_payload(std::uint64_t n) noexcept {
 bool chunked_decoder::step(char c) {
     switch (phase_) {
     case phase::size_first:
-    case phase::size:
-        return size_digit(c);
-    case phase::space:
-        return after_size(c);
+    case phase::size: return size_digit(c);
+    case phase::space: return after_size(c);
     case phase::extension:
     case phase::quoted:
-    case phase::quoted_pair:
-        return extension_byte(c);
+    case phase::quoted_pair: return extension_byte(c);
     case phase::size_lf:
         return c == '\n' ? size_line_done() : fail("a chunk size must end with CR LF (RFC 9112, section 7.1)");
     case phase::payload_cr:
@@ -87,10 +84,8 @@ bool chunked_decoder::step(char c) {
         phase_ = phase::size_first;
         return true;
     case phase::trailer:
-    case phase::trailer_lf:
-        return trailer_byte(c);
-    default:
-        return false;
+    case phase::trailer_lf: return trailer_byte(c);
+    default: return false;
     }
 }
 

@@ -1,7 +1,6 @@
-#include <headgate/http/client.hpp>
-
 #include <headgate/http/authority.hpp>
 #include <headgate/http/body.hpp>
+#include <headgate/http/client.hpp>
 #include <headgate/http/parser.hpp>
 #include <headgate/io/resolver.hpp>
 
@@ -75,7 +74,8 @@ task<> read_head(socket& s, inbound& in, response_parser& parser, get_options o)
 
 stream<chunk> get(std::string url, get_options o) {
     std::optional<target> to = parse_url(url);
-    if (!to) co_await fail(errc::protocol, "'" + url + "' is not a URL that can be fetched; write http://host:port/path");
+    if (!to)
+        co_await fail(errc::protocol, "'" + url + "' is not a URL that can be fetched; write http://host:port/path");
     const std::string request = to->head;
     socket s = co_await connect_to(std::move(*to), o.connect_timeout);
     if (const auto sent = co_await s.write_all(request, o.idle_timeout); !sent) co_await fail(sent.error());

@@ -16,12 +16,13 @@ struct get_options {
     std::size_t buffer_bytes = 64 * 1024;                   // the most that is read at once
 };
 
-// A source: the body that a GET of `url` ("http://host[:port]/path") answers with. The connection is made when the first chunk is asked
-// for, and is closed when the stream is dropped, at whatever point; so a pipeline's deadline covers all of it.
+// A source: the body that a GET of `url` ("http://host[:port]/path") answers with. The connection is made when the
+// first chunk is asked for, and is closed when the stream is dropped, at whatever point; so a pipeline's deadline
+// covers all of it.
 //
-// Fails with errc::refused and the status line for any status but 2xx (redirects are not followed), errc::premature_close for a body that
-// is cut, errc::protocol for a malformed response or URL, errc::timed_out and errc::idle for the limits, and the system's or the
-// resolver's errors.
+// Fails with errc::refused and the status line for any status but 2xx (redirects are not followed),
+// errc::premature_close for a body that is cut, errc::protocol for a malformed response or URL, errc::timed_out and
+// errc::idle for the limits, and the system's or the resolver's errors.
 stream<chunk> get(std::string url, get_options o = {});
 
 } // namespace headgate::http

@@ -8,8 +8,8 @@
 
 namespace headgate::http {
 
-// What has come in on a connection and has not been used yet. Holds a buffer only while there are bytes in it, so an idle
-// connection costs none.
+// What has come in on a connection and has not been used yet. Holds a buffer only while there are bytes in it, so an
+// idle connection costs none.
 class inbound {
 public:
     std::string_view bytes() const noexcept { return {buffer_.data() + begin_, end_ - begin_}; }
@@ -26,8 +26,9 @@ public:
         begin_ = end_ = 0;
     }
 
-    // Room behind the bytes, to read into; at least one byte. Takes a buffer of `capacity` bytes if there is none. Bytes that are
-    // there stay where they are, unless there is no room behind them: then they move, to a buffer of `capacity` bytes if need be.
+    // Room behind the bytes, to read into; at least one byte. Takes a buffer of `capacity` bytes if there is none.
+    // Bytes that are there stay where they are, unless there is no room behind them: then they move, to a buffer of
+    // `capacity` bytes if need be.
     std::span<char> room(std::size_t capacity) {
         if (buffer_.capacity() == 0) {
             buffer_ = chunk(capacity);

@@ -32,7 +32,8 @@ std::expected<address, std::string> address::parse(std::string_view text) {
         return a;
     }
     const std::size_t colon = text.rfind(':');
-    if (colon == std::string_view::npos) return wrong(text, "it has no port; write host:port, for example 127.0.0.1:8080");
+    if (colon == std::string_view::npos)
+        return wrong(text, "it has no port; write host:port, for example 127.0.0.1:8080");
     const std::string_view port_text = text.substr(colon + 1);
     std::uint16_t port = 0;
     const auto [end, e] = std::from_chars(port_text.data(), port_text.data() + port_text.size(), port);

@@ -48,7 +48,7 @@ public:
     virtual int local_name(int fd, sockaddr* address, socklen_t* size) = 0;
     virtual ssize_t read(int fd, void* to, std::size_t bytes) = 0;
     virtual ssize_t write(int fd, const iovec* from, int count) = 0;
-    virtual ssize_t unacknowledged(int fd) = 0; // bytes written that the peer's system has not confirmed
+    virtual ssize_t unacknowledged(int fd) = 0;              // bytes written that the peer's system has not confirmed
     virtual int pipe(int (&ends)[2], std::size_t bytes) = 0; // the pipe may become smaller than asked for
     virtual ssize_t splice(int from, int to, std::size_t bytes, unsigned flags) = 0;
     virtual int unlink(const char* path) = 0; // of a Unix socket

@@ -85,7 +85,8 @@ int loop::release(slot& s) noexcept {
     return forget(s);
 }
 
-// Each waiter may end the life of the descriptor, or of any other; so the slot is looked at anew before the next is told.
+// Each waiter may end the life of the descriptor, or of any other; so the slot is looked at anew before the next is
+// told.
 void loop::dispatch(const io_event& e) {
     const auto fd = static_cast<int>(e.tag & 0xffff'ffff);
     const auto generation = static_cast<std::uint32_t>(e.tag >> 32);

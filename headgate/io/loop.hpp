@@ -17,8 +17,8 @@ namespace headgate {
 struct slot;
 class offload_pool;
 
-// One wait for a descriptor: lives in the awaiting frame. `run` is called when the slot's state has changed, or from the queue of ready
-// things, and may find that there is nothing to do yet. Its destructor takes it back.
+// One wait for a descriptor: lives in the awaiting frame. `run` is called when the slot's state has changed, or from
+// the queue of ready things, and may find that there is nothing to do yet. Its destructor takes it back.
 struct io_wait : ready {
     io_wait** in = nullptr; // where the slot points to this wait
 
@@ -33,7 +33,8 @@ struct io_wait : ready {
     }
 };
 
-// What the loop knows of one open descriptor: what the kernel has reported, and who waits. At most one wait of each kind.
+// What the loop knows of one open descriptor: what the kernel has reported, and who waits. At most one wait of each
+// kind.
 struct slot {
     int fd = -1;
     std::uint32_t generation = 0; // events of a descriptor closed meanwhile carry an older one
@@ -52,8 +53,8 @@ struct remote_job {
     void (*run)(remote_job&) = nullptr;
 };
 
-// The event loop of one thread: what coroutines run on. Readiness-based: the kernel never holds a buffer of ours, so a frame that waits
-// may be dropped at any moment.
+// The event loop of one thread: what coroutines run on. Readiness-based: the kernel never holds a buffer of ours, so a
+// frame that waits may be dropped at any moment.
 class loop final : public executor {
 public:
     explicit loop(kernel& k);
@@ -65,8 +66,8 @@ public:
     time_point now() const noexcept override { return kernel_.now(); }
     kernel& os() noexcept { return kernel_; }
 
-    // Runs until stop() is called, which any of the coroutines may do. Gives an error if nothing can ever happen (a simulation) or
-    // the kernel refuses to wait.
+    // Runs until stop() is called, which any of the coroutines may do. Gives an error if nothing can ever happen (a
+    // simulation) or the kernel refuses to wait.
     std::error_code run();
     void stop() noexcept { stopping_ = true; }
 
@@ -74,11 +75,12 @@ public:
     template <class T>
     std::expected<T, flow_error> run(task<T> work);
 
-    // One turn: jobs of other threads, what is ready, then events (waiting for them if `may_wait` and there was no job), then timers.
+    // One turn: jobs of other threads, what is ready, then events (waiting for them if `may_wait` and there was no
+    // job), then timers.
     std::error_code turn(bool may_wait = true);
 
-    // Takes over `fd`: the loop watches it. The slot stays where it is until the descriptor is closed with `close`. On failure the
-    // descriptor is closed.
+    // Takes over `fd`: the loop watches it. The slot stays where it is until the descriptor is closed with `close`. On
+    // failure the descriptor is closed.
     result<slot*> open(int fd);
     void close(slot& s) noexcept;
     // Gives the descriptor back, open and unwatched.
@@ -91,13 +93,14 @@ public:
     // Runs `job` on this loop's thread. The only member that other threads may call.
     void post_remote(remote_job& job) noexcept;
 
-    // Before a job is given to another thread that will post it here, and when it has come back: the loop is not destroyed as
-    // long as jobs are away.
+    // Before a job is given to another thread that will post it here, and when it has come back: the loop is not
+    // destroyed as long as jobs are away.
     void expect_remote() noexcept { ++remote_away_; }
     void remote_came() noexcept { --remote_away_; }
     std::size_t remote_away() const noexcept { return remote_away_; }
 
-    // Where this loop's blocking calls run: see io/offload.hpp. The pool must outlive the loop. None: they run on its own thread.
+    // Where this loop's blocking calls run: see io/offload.hpp. The pool must outlive the loop. None: they run on its
+    // own thread.
     void set_offload_pool(offload_pool& pool) noexcept { offload_to_ = &pool; }
     offload_pool* offload_to() const noexcept { return offload_to_; }
 

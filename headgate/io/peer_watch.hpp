@@ -5,9 +5,9 @@
 
 namespace headgate {
 
-// Fails the flow of its place when the peer of a socket ends its direction (FIN: errc::premature_close) or resets it (the system's error),
-// although nobody reads: whatever the flow waits for, it ends as the very next thing. Allocates nothing. One per socket at a time;
-// socket and place must outlive it.
+// Fails the flow of its place when the peer of a socket ends its direction (FIN: errc::premature_close) or resets it
+// (the system's error), although nobody reads: whatever the flow waits for, it ends as the very next thing. Allocates
+// nothing. One per socket at a time; socket and place must outlive it.
 class peer_watch : io_wait {
 public:
     peer_watch(socket& s, place& at, side where) : socket_(s), at_(at), where_(where) {

@@ -48,9 +48,9 @@ private:
 class pipe_pool {
 public:
     struct limits {
-        std::size_t pipes_max = 256;            // on loan at once; beyond it, relays copy
-        std::size_t idle_max = 16;              // kept open for reuse
-        std::size_t pipe_bytes = 1024 * 1024;   // asked for; the kernel may give less (fs.pipe-max-size)
+        std::size_t pipes_max = 256;          // on loan at once; beyond it, relays copy
+        std::size_t idle_max = 16;            // kept open for reuse
+        std::size_t pipe_bytes = 1024 * 1024; // asked for; the kernel may give less (fs.pipe-max-size)
     };
 
     explicit pipe_pool(kernel& os) noexcept : pipe_pool(os, limits{}) {}

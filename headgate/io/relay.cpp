@@ -92,8 +92,7 @@ private:
     task<> empty(pipe_lease& pipe) {
         out_.set_held(pipe.bytes);
         while (pipe.bytes != 0) {
-            const ssize_t n =
-                os_.splice(pipe.read_end(), to_.fd(), pipe.bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+            const ssize_t n = os_.splice(pipe.read_end(), to_.fd(), pipe.bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
             if (n > 0) {
                 pipe.bytes -= static_cast<std::size_t>(n);
                 moved(static_cast<std::size_t>(n)); // at once: a slow sink takes long to empty a pipe, and is not idle
@@ -127,7 +126,8 @@ task<> watch_broken(socket& to, place& at) {
 task<std::uint64_t> relay_bytes(socket& from, socket& to, relay_limits limits, joint& out) {
     relay_state state(from, to, limits, out);
     out.limit = limits.buffer_bytes;
-    while (!co_await state.copy() && !co_await state.splice()) {}
+    while (!co_await state.copy() && !co_await state.splice()) {
+    }
     co_return state.moved_;
 }
 
