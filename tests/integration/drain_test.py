@@ -53,6 +53,7 @@ class Drain(DrainCase):
         for client in used + new:
             self.assertTrue(client.is_closed(1))
         self.assert_exits(since)
+        eventually(lambda: all(connection.end for connection in self.origin.connections))
         for connection in self.origin.connections:
             self.assertEqual(connection.end.kind, "fin")
 
