@@ -29,10 +29,11 @@ function(headgate_room name)
   endif()
 endfunction()
 
-# headgate_test(NAME SOURCES files... LIBRARIES targets...): one GoogleTest program, each test known to ctest.
+# headgate_test(NAME SOURCES files... LIBRARIES targets...): one GoogleTest program, each test known to ctest. A test that leaves
+# descriptors, frames, timers, waits or chunk bytes behind fails.
 function(headgate_test name)
   cmake_parse_arguments(arg "" "" "SOURCES;LIBRARIES" ${ARGN})
-  add_executable(${name} ${arg_SOURCES})
-  target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} GTest::gtest GTest::gmock GTest::gtest_main)
+  add_executable(${name} ${arg_SOURCES} ${PROJECT_SOURCE_DIR}/tests/main.cpp)
+  target_link_libraries(${name} PRIVATE ${arg_LIBRARIES} headgate_testing GTest::gtest GTest::gmock)
   gtest_discover_tests(${name} PROPERTIES TIMEOUT 120 DISCOVERY_TIMEOUT 60)
 endfunction()

@@ -49,6 +49,13 @@ public:
 
     std::size_t timers_armed() const noexcept { return timers_.armed(); }
 
+    // For tests: whether a turn runs no more than one ready thing and one timer, so that between two turns something else may
+    // happen at each point at which no coroutine runs.
+    void step_by_step(bool on) noexcept { stepping_ = on; }
+
+    // Whether this thread has one.
+    static bool exists() noexcept { return current_ != nullptr; }
+
 protected:
     explicit executor(time_point now) noexcept : turn_time_(now), timers_(now), previous_(current_) { current_ = this; }
     ~executor() { current_ = previous_; }
@@ -67,11 +74,15 @@ protected:
         while (batch.linked()) {
             run_first(batch);
             run_next();
+            if (stepping_) return leave_for_next_turn(batch);
         }
     }
     void run_timers(time_point now) {
         turn_time_ = now;
-        timers_.advance(now, [this] { run_next(); });
+        timers_.advance(now, [this] {
+            run_next();
+            return !stepping_;
+        });
     }
     time_point next_timer() noexcept { return timers_.next(); }
 
@@ -83,6 +94,10 @@ private:
         r.unlink();
         r.run(r);
     }
+    void leave_for_next_turn(list_node& batch) noexcept {
+        batch.take_all(ready_);
+        ready_.take_all(batch);
+    }
 
     static inline thread_local executor* current_ = nullptr;
 
@@ -90,6 +105,7 @@ private:
     list_node next_;
     timer_wheel timers_;
     executor* previous_;
+    bool stepping_ = false;
 };
 
 } // namespace headgate

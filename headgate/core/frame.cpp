@@ -31,8 +31,13 @@ struct frame_cache {
     std::array<free_frame_link*, classes> free{};
     std::size_t bytes = 0;
     std::size_t live = 0;
+    bool counting = false; // for tests; then no free frame is kept, and each one comes from the allocator
+    std::size_t asked_for = 0;
+    std::size_t refused = 0;
 
-    ~frame_cache() {
+    ~frame_cache() { clear(); }
+
+    void clear() noexcept {
         for (std::size_t c = 0; c < classes; ++c)
             while (free_frame_link* f = free[c]) {
                 free[c] = f->next;
@@ -58,6 +63,7 @@ void* allocate_frame(std::size_t bytes) {
         }
         bytes = (c + 1) * step;
     }
+    if (cache.counting && cache.asked_for++ == cache.refused) throw std::bad_alloc();
     void* memory = ::operator new(bytes);
     ++cache.live;
     return memory;
@@ -76,5 +82,20 @@ void free_frame(void* frame, std::size_t bytes) noexcept {
 }
 
 std::size_t live_frames() noexcept { return cache.live; }
+
+// While it counts, the lists are empty and said to be full: the usual ways need no look at whether it does.
+void fail_frame_allocation_after(std::size_t n) noexcept {
+    cache.clear();
+    cache.bytes = frame_cache_bytes_max;
+    cache.counting = true;
+    cache.asked_for = 0;
+    cache.refused = n;
+}
+
+std::size_t allow_frame_allocations() noexcept {
+    cache.bytes = 0;
+    cache.counting = false;
+    return cache.asked_for;
+}
 
 } // namespace headgate

@@ -28,7 +28,7 @@ struct noted : timer {
 
 std::vector<int> advance(timer_wheel& w, std::vector<int>& log, time_point to) {
     log.clear();
-    w.advance(to, [] {});
+    w.advance(to, [] { return true; });
     return log;
 }
 
@@ -110,11 +110,11 @@ TEST(timer_wheel, ATimerMayArmItselfInItsFire) {
     w.arm(t, start + 1ms);
     for (int tick = 1; tick <= 4; ++tick) {
         t.now = start + tick * 1ms;
-        w.advance(t.now, [] {});
+        w.advance(t.now, [] { return true; });
         EXPECT_EQ(t.left, 5 - tick);
         EXPECT_TRUE(t.armed());
     }
-    w.advance(start + 10ms, [] {});
+    w.advance(start + 10ms, [] { return true; });
     EXPECT_EQ(t.left, 0);
     EXPECT_FALSE(t.armed());
 }
@@ -125,10 +125,10 @@ TEST(timer_wheel, WhatIsArmedInAFireForThePastWaitsForTheNextTick) {
     rearming t(w);
     t.now = start - 1h;
     w.arm(t, start + 1ms);
-    w.advance(start + 1ms, [] {});
+    w.advance(start + 1ms, [] { return true; });
     EXPECT_EQ(t.left, 4);
     EXPECT_EQ(w.next(), start + 2ms);
-    w.advance(start + 10ms, [] {}); // the clock has jumped: each tick gets its turn
+    w.advance(start + 10ms, [] { return true; }); // the clock has jumped: each tick gets its turn
     EXPECT_EQ(t.left, 0);
 }
 
@@ -175,7 +175,10 @@ TEST(timer_wheel, AfterEachIsCalledBetweenTimers) {
     noted a(log, 1), b(log, 2);
     w.arm(a, start + 1ms);
     w.arm(b, start + 1ms);
-    w.advance(start + 1ms, [&] { log.push_back(0); });
+    w.advance(start + 1ms, [&] {
+        log.push_back(0);
+        return true;
+    });
     EXPECT_EQ(log, (std::vector{1, 0, 2, 0}));
 }
 
@@ -214,7 +217,7 @@ TEST(timer_wheel, AgreesWithAModel) {
             const int magnitude = static_cast<int>(chance() % 40);
             now += duration(static_cast<std::int64_t>(chance() % (2ULL << magnitude)));
             log.clear();
-            w.advance(now, [] {});
+            w.advance(now, [] { return true; });
             std::vector<int> expected;
             while (!model.empty() && model.begin()->first <= now) {
                 expected.push_back(model.begin()->second);

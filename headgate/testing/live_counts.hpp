@@ -31,10 +31,20 @@ struct live_counts {
     bool operator==(const live_counts&) const = default;
 
     // What `this` has more or less than `before`: "2 frames more, 1 timer fewer"; empty if they are equal.
-    std::string difference(const live_counts& before) const {
+    std::string difference(const live_counts& before) const { return compare(before, true); }
+    // The same, but only what it has more.
+    std::string excess(const live_counts& before) const { return compare(before, false); }
+
+    friend std::ostream& operator<<(std::ostream& to, const live_counts& c) {
+        const std::string all = c.difference({});
+        return to << (all.empty() ? "nothing" : all);
+    }
+
+private:
+    std::string compare(const live_counts& before, bool also_less) const {
         std::string out;
-        const auto add = [&out](const char* what, std::size_t then, std::size_t now) {
-            if (now == then) return;
+        const auto add = [&](const char* what, std::size_t then, std::size_t now) {
+            if (now == then || (now < then && !also_less)) return;
             if (!out.empty()) out += ", ";
             const bool more = now > then;
             out += std::to_string(more ? now - then : then - now) + " " + what + (more ? " more" : " fewer");
@@ -45,10 +55,6 @@ struct live_counts {
         add("wait(s)", before.waits, waits);
         add("timer(s)", before.timers, timers);
         return out;
-    }
-    friend std::ostream& operator<<(std::ostream& to, const live_counts& c) {
-        const std::string all = c.difference({});
-        return to << (all.empty() ? "nothing" : all);
     }
 };
 

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <headgate/core/abort.hpp>
+#include <headgate/core/chunk.hpp>
 #include <headgate/core/sleep.hpp>
 #include <headgate/core/stream.hpp>
 #include <headgate/core/task.hpp>
+#include <headgate/testing/probe.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -103,6 +105,28 @@ stream<T> paced_source(std::vector<T> items, duration every) {
     }
 }
 
+// What the byte at `i` of a body that checks itself is: any loss, repetition or exchange of bytes shows. `id` tells
+// bodies apart.
+inline char body_byte(std::uint64_t id, std::uint64_t i) noexcept {
+    const std::uint64_t word = (i / 8 + id * 0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9;
+    return static_cast<char>((word ^ word >> 29) >> (i % 8 * 8));
+}
+
+// The bytes from `from` on of the body `id`.
+inline std::string body_bytes(std::uint64_t id, std::uint64_t from, std::size_t n) {
+    std::string out(n, 0);
+    for (std::size_t i = 0; i < n; ++i) out[i] = body_byte(id, from + i);
+    return out;
+}
+
+// The body `id` of `bytes` bytes in chunks of `piece`, each after `every`, and not later than it is asked for.
+inline stream<chunk> paced_source(std::uint64_t id, std::size_t bytes, std::size_t piece, duration every) {
+    for (std::size_t at = 0; at < bytes; at += piece) {
+        co_await sleep_for(every);
+        co_yield chunk(body_bytes(id, at, std::min(piece, bytes - at)));
+    }
+}
+
 // 0, 1, 2... up to `n`, all ready at once.
 inline stream<std::size_t> counting_source(std::size_t n) {
     for (std::size_t i = 0; i < n; ++i) co_yield i;
@@ -146,11 +170,12 @@ private:
 };
 
 // A sink that keeps up to `limit` bytes and takes `delay` for each item: a write waits for room, and finish() until all
-// is gone.
+// is gone. A probe is told of each item that goes.
 template <class T>
 class slow_sink {
 public:
     slow_sink(std::size_t limit_bytes, duration delay) : limit_(limit_bytes), delay_(delay) {}
+    slow_sink(std::size_t limit_bytes, duration delay, probe& p) : limit_(limit_bytes), delay_(delay), probe_(&p) {}
 
     task<> write(T item) {
         const time_point now = executor::current().now();
@@ -178,12 +203,14 @@ private:
         const time_point now = executor::current().now();
         while (!items_.empty() && items_.front().gone <= now) {
             held_ -= items_.front().bytes;
+            if (probe_) probe_->took(items_.front().bytes);
             items_.pop_front();
         }
     }
 
     std::size_t limit_;
     duration delay_;
+    probe* probe_ = nullptr;
     std::size_t held_ = 0;
     std::deque<entry> items_;
 };
