@@ -1,0 +1,1 @@
+"""What tests/soak.py is made of. Standard library only."""
