@@ -11,8 +11,8 @@ namespace headgate {
 
 namespace detail {
 
-// The flow of a stream that has been tried (try_next). It lives as long as the stream: what runs beside it, in a strand, may fail between
-// two pulls, and then the next one tells.
+// The flow of a stream that has been tried (try_next). It lives as long as the stream: what runs beside it, in a
+// strand, may fail between two pulls, and then the next one tells.
 struct tried_flow : flow {
     place at;
 
@@ -180,6 +180,7 @@ public:
         if (!tried) tried = std::make_unique<detail::tried_flow>();
         if (tried->failed_itself()) return false;
         tried->enter(outer, parent, false);
+        if (joint* meter = this->s_.h_.promise().meter) meter->home = tried.get();
         const bool wait = this->resume_at(parent, &tried->at);
         if (outer.of->failed()) return true;
         return wait && !tried->failed_itself();
