@@ -1,10 +1,10 @@
 #include <cerrno>
 #include <chrono>
+#include <ctime>
 #include <utility>
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <gateway/access_log.hpp>

@@ -1,7 +1,8 @@
 #include <headgate/http/message.hpp>
 
+#include <ctime>
+
 #include <fmt/format.h>
-#include <time.h>
 
 #include <gateway/problem.hpp>
 

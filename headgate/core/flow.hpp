@@ -50,6 +50,7 @@ struct place {
     side where = side::caller;
     std::uint16_t stage = 0;
     bool metered = false; // whether this is a joint, see joint.hpp
+    flow* home = nullptr; // of a joint: the flow of its whole chain, for what runs beside; `of` may be an attempt in it
 };
 
 // A flow inside another, whose owner is one coroutine: it is resumed when the flow fails.

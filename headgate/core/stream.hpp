@@ -180,6 +180,7 @@ public:
         if (!tried) tried = std::make_unique<detail::tried_flow>();
         if (tried->failed_itself()) return false;
         tried->enter(outer, parent, false);
+        if (joint* meter = this->s_.h_.promise().meter) meter->home = tried.get();
         const bool wait = this->resume_at(parent, &tried->at);
         if (outer.of->failed()) return true;
         return wait && !tried->failed_itself();

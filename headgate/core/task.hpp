@@ -91,14 +91,21 @@ private:
 };
 
 // Work that runs beside the frame that holds the strand, in the same flow: it is started by `start`, and destroyed with
-// the strand. Its failure is the flow's; that it has ended, nobody is told.
+// the strand. Its failure is the flow's; that it has ended, nobody is told. Beside a stream of a pipeline it runs in
+// the pipeline's flow, also when an attempt inside pulls the stream: it goes on after the attempt. Its own place has no
+// meter: for `hold` it is given the holder's.
 class strand {
 public:
+    strand() = default;
+    strand(const strand&) = delete;
+    strand& operator=(const strand&) = delete;
+
     // Runs `work` until it first waits. `at` is the holder's place (`co_await here()`).
-    void start(task<> work, place& at) {
+    void start(task<> work, const place& at) {
         work_ = std::move(work);
+        at_ = {.of = at.home ? at.home : at.of, .where = at.where, .stage = at.stage};
         promise_base& p = work_.handle().promise();
-        p.at = &at;
+        p.at = &at_;
         p.then = &promise_base::stay;
         if (!at.of->failed()) work_.handle().resume();
     }
@@ -106,11 +113,13 @@ public:
     bool done() const noexcept { return !work_ || work_.done(); }
 
 private:
+    place at_;
     task<> work_;
 };
 
 // Runs a task as a flow of its own inside this one: `co_await attempt(t)` gives its value or the error it failed with.
-// By the time it returns, a failed task has been destroyed with everything it held.
+// By the time it returns, a failed task has been destroyed with everything it held. A stream with a strand that is not
+// a pipeline's own part must not outlive the attempt in which it is pulled first: the strand runs in that flow.
 template <class T>
 class [[nodiscard]] attempt {
 public:

@@ -140,6 +140,38 @@ TEST_F(buffered_test, AStageBehindTheBufferRecovers) {
     EXPECT_EQ(log.items.front(), 0);
 }
 
+task<int> pull_one(stream<int>* in) {
+    auto item = co_await in->next();
+    co_return item ? *item : -1;
+}
+stream<int> head_in_an_attempt(stream<int> in) {
+    const auto head = co_await attempt(pull_one(&in));
+    if (!head) co_await fail(head.error().code);
+    co_await sleep_for(1s); // the source fails meanwhile
+    ADD_FAILURE() << "the chain went on after its source had failed";
+    co_yield *head;
+}
+
+// The first item is taken in an attempt, which has ended when the source fails in the buffer: that fails the chain.
+TEST_F(buffered_test, ASourceThatFailsAfterAnAttemptHasPulledTheBuffer) {
+    manual_source<int> source;
+    sink_log<int> log;
+    source.push(1);
+    nursery feeding;
+    struct feed {
+        static task<> fail_later(manual_source<int>* source) {
+            co_await sleep_for(100ms);
+            source->fail(errc::protocol);
+        }
+    };
+    feeding.spawn(feed::fail_later(&source));
+    const outcome end = run(pipeline(source.open(), buffered(1000), head_in_an_attempt, recording_sink<int>(log)));
+    ASSERT_FALSE(end);
+    EXPECT_EQ(end.error().code, errc::protocol);
+    EXPECT_EQ(end.error().where, side::source);
+    EXPECT_EQ(sim().elapsed(), 100ms);
+}
+
 task<> through_two_buffers() {
     std::size_t made = 0;
     const outcome end = co_await pipeline(tens(&made, 20), buffered(30), buffered(50), slow_sink<std::string>(20, 2ms));

@@ -75,9 +75,10 @@ inline constexpr duration time_at_once_max = std::chrono::milliseconds(1);
 
 // Pulls from the source and writes to the sink until the end. It owns both, and is destroyed sink first.
 template <class T, class Sink>
-task<> pump(stream<T> in, Sink sink, joint& out, chain_limits& limits) {
+task<> pump(stream<T> in, Sink sink, std::span<joint> joints, chain_limits& limits) {
+    joint& out = joints.back();
     place& inside = co_await here();
-    out.of = inside.of;
+    for (joint& j : joints) j.of = j.home = inside.of;
     strand watching;
     if constexpr (closable_sink<Sink>) watching.start(watch(sink, out), out);
     limits.start();
@@ -200,7 +201,7 @@ task<outcome> pipeline(pipe_options options, Parts... parts) {
             auto wired = [&]<std::size_t... I>(std::index_sequence<I...>) {
                 return detail::wire(std::move(in), wiring, std::get<I + 1>(*wiring_parts)...);
             }(std::make_index_sequence<last - 1>());
-            chain = detail::pump(std::move(wired), std::move(sink), out, limits);
+            chain = detail::pump(std::move(wired), std::move(sink), std::span<joint>(joints), limits);
         }
     } catch (...) {
         thrown = std::current_exception();
