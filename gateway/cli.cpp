@@ -26,14 +26,8 @@ CLI::Option* add_parsed(CLI::App& app, const std::string& name, Value& value, Pa
         help);
 }
 
-void add_duration(CLI::App& app, const std::string& name, duration& value, const std::string& help,
-                  duration least = 1ms) {
-    auto parse = [least](std::string_view text) -> std::expected<duration, std::string> {
-        const auto d = parse_duration(text);
-        if (!d || *d >= least) return d;
-        return std::unexpected("it must be at least " + format_duration(least));
-    };
-    add_parsed(app, name, value, parse, help)->type_name("TIME")->default_str(format_duration(value));
+void add_duration(CLI::App& app, const std::string& name, duration& value, const std::string& help) {
+    add_parsed(app, name, value, parse_duration, help)->type_name("TIME")->default_str(format_duration(value));
 }
 
 std::expected<bool, std::string> parse_switch(std::string_view text) {
@@ -66,8 +60,7 @@ void add_server_options(CLI::App& app, server_options& o) {
         ->check(CLI::Range(1u, 1024u))
         ->type_name("N")
         ->default_str("one per core");
-    add_duration(app, "--drain-timeout", o.drain_timeout, "How long requests may still run after SIGTERM",
-                 duration::zero());
+    add_duration(app, "--drain-timeout", o.drain_timeout, "How long requests may still run after SIGTERM");
     add_parsed(app, "--access-log", o.access_log, parse_switch, "A line per request on standard output: on or off")
         ->type_name("on|off")
         ->default_str("on");
