@@ -108,7 +108,7 @@ void worker::refuse(socket client, service& s) {
     const iovec answer{const_cast<char*>(text.data()), text.size()};
     kernel& os = loop_.os();
     if (!text.empty()) os.write(client.fd(), &answer, 1);
-    client.end();
+    static_cast<void>(client.end()); // closed in any case
     std::array<char, 16 * 1024> unread;
     os.read(client.fd(), unread.data(), unread.size());
 }

@@ -37,7 +37,7 @@ public:
         home.arm_at(stop, until);
         while (os.now() < until && !home.turn()) {
         }
-        home.turn(false); // what happens at that moment
+        static_cast<void>(home.turn(false)); // what happens at that moment
     }
 
     // How much virtual time has passed since the beginning.
