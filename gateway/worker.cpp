@@ -102,12 +102,13 @@ void worker::take_reserve() noexcept {
 }
 
 // Says why, if it can be said at once. What the client has sent already is read, so that closing does not become a reset that takes the
-// answer with it.
+// answer with it. Where there is nothing to say, an orderly end would look like an answer of no bytes.
 void worker::refuse(socket client, service& s) {
     const std::string_view text = s.refusal();
+    if (text.empty()) return client.reset();
     const iovec answer{const_cast<char*>(text.data()), text.size()};
     kernel& os = loop_.os();
-    if (!text.empty()) os.write(client.fd(), &answer, 1);
+    os.write(client.fd(), &answer, 1);
     client.end();
     std::array<char, 16 * 1024> unread;
     os.read(client.fd(), unread.data(), unread.size());
