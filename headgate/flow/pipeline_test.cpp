@@ -486,13 +486,13 @@ TEST_F(pipeline_test, IsAbortedAtEveryTurn) {
         bool ended = false;
         nursery n;
         n.spawn(pipe_until_aborted(abort.signal(), &ended));
-        for (std::size_t i = 0; i < turns && !ended; ++i) sim().home.turn();
+        for (std::size_t i = 0; i < turns && !ended; ++i) static_cast<void>(sim().home.turn());
         if (ended) {
             EXPECT_GT(turns, 20u);
             break;
         }
         abort.abort();
-        sim().home.turn(false);
+        static_cast<void>(sim().home.turn(false));
         EXPECT_TRUE(ended) << "after " << turns << " turns";
         EXPECT_TRUE(n.empty());
         EXPECT_EQ(sim().leftovers(), "");

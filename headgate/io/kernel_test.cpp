@@ -304,7 +304,8 @@ TEST_P(any_kernel, WritesFromManyPieces) {
         const pair p = connected(family);
         std::string a = "one ", b = "two ", c = "three";
         std::array<iovec, 3> v{{{a.data(), a.size()}, {b.data(), b.size()}, {c.data(), c.size()}}};
-        std::string sent = a + b + c, got;
+        std::string sent = a, got;
+        sent.append(b).append(c);
         ssize_t n = os->write(p.client, v.data(), 3);
         ASSERT_GT(n, 0);
         while (n < static_cast<ssize_t>(sent.size())) n += send(p.client, sent.substr(static_cast<std::size_t>(n)));

@@ -60,6 +60,8 @@ result<slot*> loop::open(int fd) {
     slot& s = slot_of(fd);
     const std::uint64_t tag = std::uint64_t{s.generation} << 32 | static_cast<std::uint32_t>(fd);
     if (const int r = kernel_.watch(fd, tag); r < 0) {
+        const linger reset{.l_onoff = 1, .l_linger = 0}; // the peer of a connection must not see an orderly end
+        kernel_.set_option(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         kernel_.close(fd);
         return std::unexpected(system_error_code(-r));
     }

@@ -44,8 +44,12 @@ public:
     duration elapsed() const noexcept { return os.now() - began_; }
 
     // What is alive that was not when the simulation began, with the open descriptors by name; empty if nothing is.
-    std::string leftovers() const {
-        std::string out = live_counts::now(&home).difference(before_);
+    std::string leftovers() const { return leftovers_beside(0); }
+    // The same, where `frames` coroutine frames are known to be left.
+    std::string leftovers_beside(std::size_t frames) const {
+        live_counts before = before_;
+        before.frames += frames;
+        std::string out = live_counts::now(&home).difference(before);
         for (const open_descriptor& d : os.open_descriptors())
             out += (out.empty() ? "" : ", ") + ("descriptor " + std::to_string(d.fd) + " (" + d.what + ")");
         return out;
