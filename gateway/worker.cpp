@@ -94,7 +94,11 @@ task<> worker::shed(listener& l, service& s) {
         if (auto a = l.try_accept(); a && *a) refuse(std::move((*a)->connection), s);
     }
     take_reserve();
-    if (reserve_fd_ < 0) co_await sleep_for(shed_pause);
+    if (reserve_fd_ >= 0) co_return;
+    // Another worker was faster. What becomes free meanwhile must be the reserve again before it is anything else:
+    // otherwise it is used up by the next connection, and one per pause is all that is ever refused.
+    co_await sleep_for(shed_pause);
+    take_reserve();
 }
 
 void worker::take_reserve() noexcept {
