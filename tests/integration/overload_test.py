@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""A thousand clients before a gateway with 64 descriptors: it serves those it can, tells the others, and rests meanwhile.
+"""A thousand clients before a gateway with 64 descriptors: it serves those it can, tells the others, and rests
+meanwhile.
 
-See limits_test.py for the limits it sets itself. What a full disk does to a sink is tested in headgate/io/files_test.cpp.
+See limits_test.py for the limits it sets itself. What a full disk does to a sink is tested in
+headgate/io/files_test.cpp.
 """
 
 import select
@@ -58,7 +60,7 @@ class Client:
 class OverloadCase(GatewayCase):
     def setUp(self):
         super().setUp()
-        assert process.raise_descriptor_limit(2 * CLIENTS + 200), "this test needs more descriptors than the system gives"
+        assert process.raise_descriptor_limit(2 * CLIENTS + 200), "this test needs more descriptors"
         self.release = threading.Event()
         self.addCleanup(self.release.set)
 
