@@ -1,6 +1,8 @@
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <ctime>
+#include <new>
 #include <utility>
 
 #include <fmt/format.h>
@@ -22,19 +24,29 @@ access_log::~access_log() {
     thread_.join();
 }
 
-void access_log::append(std::string_view lines) {
+void access_log::append(std::string_view lines) noexcept {
     bool was_empty;
     {
         const std::lock_guard lock(mutex_);
-        if (pending_.size() + lines.size() > pending_max) {
-            ++dropped_;
-            ++dropped_unsaid_;
-            return;
-        }
+        if (pending_.size() + lines.size() > pending_max) return drop();
         was_empty = pending_.empty();
-        pending_ += lines;
+        try {
+            pending_ += lines;
+        } catch (const std::bad_alloc&) {
+            return drop();
+        }
     }
     if (was_empty) wake_.notify_one();
+}
+
+void access_log::lost() noexcept {
+    const std::lock_guard lock(mutex_);
+    drop();
+}
+
+void access_log::drop() noexcept {
+    ++dropped_;
+    ++dropped_unsaid_;
 }
 
 std::uint64_t access_log::dropped() const {
@@ -71,14 +83,19 @@ void access_log::run() {
         if (pending_.empty()) return;
         writing.clear();
         writing.swap(pending_);
-        if (dropped_unsaid_ != 0)
-            writing += fmt::format("headgate: {} log lines dropped: the log was not read fast enough\n",
-                                   std::exchange(dropped_unsaid_, 0));
+        std::array<char, 100> note; // not in `writing`: there may be no memory to add it there
+        std::size_t note_size = 0;
+        if (const std::uint64_t count = std::exchange(dropped_unsaid_, 0); count != 0)
+            note_size = fmt::format_to_n(note.data(), note.size(),
+                                         "headgate: {} log lines dropped: the log was not read fast enough\n", count)
+                            .size;
         lock.unlock();
-        write_all(fd_, writing, [this] {
+        const auto give_up = [this] {
             const std::lock_guard inner(mutex_);
             return stopping_;
-        });
+        };
+        write_all(fd_, writing, give_up);
+        write_all(fd_, {note.data(), std::min(note_size, note.size())}, give_up);
         lock.lock();
     }
 }

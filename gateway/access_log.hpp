@@ -10,7 +10,8 @@
 namespace headgate::gateway {
 
 // Writes lines to a descriptor from a thread of its own, so that a slow terminal or pipe never holds up a worker. Holds
-// at most `pending_max` bytes; lines beyond are dropped and counted, and the count is written when there is room again.
+// at most `pending_max` bytes; lines beyond, and those there is no memory for, are dropped and counted, and the count
+// is written when there is room again.
 class access_log {
 public:
     explicit access_log(int fd);
@@ -19,13 +20,16 @@ public:
     ~access_log(); // writes what is pending, for at most a second
 
     // Takes lines, each with its newline. From any thread; never waits for the descriptor.
-    void append(std::string_view lines);
+    void append(std::string_view lines) noexcept;
+    // Lines could not even be made.
+    void lost() noexcept;
 
     std::uint64_t dropped() const;
     static constexpr std::size_t pending_max = 1024 * 1024;
 
 private:
     void run();
+    void drop() noexcept;
 
     int fd_;
     mutable std::mutex mutex_;

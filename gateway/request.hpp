@@ -24,7 +24,7 @@ struct head_parsers {
 // Parsers that are not in use, kept for reuse: at most `kept_max`.
 class parser_pool {
 public:
-    explicit parser_pool(const http::head_limits& l) : limits_(l) {}
+    explicit parser_pool(const http::head_limits& l) : limits_(l) { kept_.reserve(kept_max); } // put() must not fail
 
     class lease {
     public:

@@ -61,10 +61,25 @@ task<> serve_until_drained(worker& w, abort_signal drain, abort_signal stop) {
     co_await race(until_drained(w), until(std::move(stop)));
 }
 
+class closer {
+public:
+    explicit closer(worker& w) noexcept : w_(w) {}
+    closer(const closer&) = delete;
+    closer& operator=(const closer&) = delete;
+    ~closer() { w_.close(); }
+
+private:
+    worker& w_;
+};
+
 // The life of one worker's thread. `ready` gets its controls, or the reason why there is no worker. When it has ended
 // it says so by ended(), and keeps its loop until it is released: until then the main thread may still post there.
+//
+// An exception that arrives here once the others know of the worker is a defect, and they hold pointers to what it had:
+// the process ends, and whoever watches it starts another.
 void run_worker(const server_options& o, const make_service& make, access_log* log, std::promise<controls> ready,
                 const std::function<void()>& ended) {
+    bool known = false;
     try {
         linux_kernel os;
         loop l(os);
@@ -73,17 +88,23 @@ void run_worker(const server_options& o, const make_service& make, access_log* l
         abort_source release;
         worker w(l, o, log);
         const std::unique_ptr<service> s = make(w);
+        const closer last(w); // the connections use the service, and must go before it
         auto listening = listener::open(o.listen, {.reuse_port = o.listen.family() != AF_UNIX});
         if (!listening) throw std::system_error(listening.error(), "cannot listen on " + o.listen.text());
         const address where = listening->where();
         w.start(std::move(*listening), *s);
         ready.set_value({&l, &w, &drain, &stop, &release, where});
+        known = true;
         const auto end = l.run(serve_until_drained(w, drain.signal(), stop.signal()));
         if (!end) fmt::print(stderr, "headgate: a worker ended: {}\n", end.error().message());
         w.close();
         ended();
         static_cast<void>(l.run(until(release.signal())));
-    } catch (...) {
+    } catch (const std::exception& e) {
+        if (known) {
+            std::fprintf(stderr, "headgate: a worker failed: %s\n", e.what());
+            std::abort();
+        }
         ready.set_exception(std::current_exception());
     }
 }
@@ -126,7 +147,7 @@ public:
         for (;;) {
             const int s = co_await signals.next();
             if (s != SIGUSR1) break;
-            print_live();
+            try_print_live();
         }
         for (const controls& c : workers_) call_on(*c.on, [c] { c.drain->abort(); });
         co_await race(until(endings_.all_ended.signal()), wait_for(options_.drain_timeout), second_signal(signals));
@@ -149,9 +170,16 @@ private:
 
     static task<> wait_for(duration d) { co_await sleep_for(d); }
     task<> second_signal(signal_set& signals) {
-        while (co_await signals.next() == SIGUSR1) print_live();
+        while (co_await signals.next() == SIGUSR1) try_print_live();
     }
 
+    void try_print_live() noexcept {
+        try {
+            print_live();
+        } catch (const std::exception& e) { // no memory, or nobody who reads: no reason to end
+            std::fprintf(stderr, "headgate: no snapshot: %s\n", e.what());
+        }
+    }
     void print_live() {
         live_counts all;
         for (const controls& c : workers_) {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdio>
+#include <new>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -22,8 +23,13 @@ bool out_of_descriptors(std::error_code e) {
 constexpr duration shed_pause = std::chrono::milliseconds(100);
 
 // A connection does not fail of its own accord: what arrives here is an exception, for example for want of memory.
-void report(void*, const flow_error& e) {
-    std::fprintf(stderr, "headgate: a connection was dropped: %s\n", e.message().c_str());
+// For want of memory there may be none for the message either.
+void report(void*, const flow_error& e) noexcept {
+    try {
+        std::fprintf(stderr, "headgate: a connection was dropped: %s\n", e.message().c_str());
+    } catch (const std::bad_alloc&) {
+        std::fputs("headgate: a connection was dropped: out of memory\n", stderr);
+    }
 }
 
 } // namespace
@@ -68,20 +74,27 @@ void worker::start(listener l, service& s) {
     accepting_.spawn(accept_connections(std::move(l), s));
 }
 
+// It goes on whatever happens to one connection: a worker that accepts none would still be given its share of them.
 task<> worker::accept_connections(listener l, service& s) {
     for (;;) {
-        auto a = co_await l.accept();
-        if (a) take_reserve();
-        if (!a) {
-            if (out_of_descriptors(a.error()))
-                co_await shed(l, s);
-            else
-                co_await sleep_for(shed_pause);
-        } else if (connections_.size() >= options_.connections_max) {
-            refuse(std::move(a->connection), s);
-        } else {
-            connections_.spawn(s.serve(std::move(a->connection), a->peer), &report);
+        bool no_memory = false;
+        try {
+            auto a = co_await l.accept();
+            if (a) take_reserve();
+            if (!a) {
+                if (out_of_descriptors(a.error()))
+                    co_await shed(l, s);
+                else
+                    co_await sleep_for(shed_pause);
+            } else if (connections_.size() >= options_.connections_max) {
+                refuse(std::move(a->connection), s);
+            } else {
+                connections_.spawn(s.serve(std::move(a->connection), a->peer), &report);
+            }
+        } catch (const std::bad_alloc&) {
+            no_memory = true;
         }
+        if (no_memory) co_await sleep_for(shed_pause);
     }
 }
 
@@ -94,7 +107,11 @@ task<> worker::shed(listener& l, service& s) {
         if (auto a = l.try_accept(); a && *a) refuse(std::move((*a)->connection), s);
     }
     take_reserve();
-    if (reserve_fd_ < 0) co_await sleep_for(shed_pause);
+    if (reserve_fd_ >= 0) co_return;
+    // Another worker was faster. What becomes free meanwhile must be the reserve again before it is anything else:
+    // otherwise it is used up by the next connection, and one per pause is all that is ever refused.
+    co_await sleep_for(shed_pause);
+    take_reserve();
 }
 
 void worker::take_reserve() noexcept {
@@ -141,7 +158,13 @@ live_counts worker::live() const noexcept {
 
 void worker::log(const access_record& r) {
     if (!log_) return;
-    format_record(lines_, r);
+    const std::size_t before = lines_.size();
+    try {
+        format_record(lines_, r);
+    } catch (const std::bad_alloc&) {
+        lines_.resize(before);
+        log_->lost();
+    }
     loop_.post(flush_);
 }
 

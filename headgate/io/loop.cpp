@@ -1,6 +1,8 @@
 #include <headgate/io/loop.hpp>
 
 #include <algorithm>
+#include <cerrno>
+#include <new>
 
 #include <sys/epoll.h>
 
@@ -57,7 +59,14 @@ slot& loop::slot_of(int fd) {
 }
 
 result<slot*> loop::open(int fd) {
-    slot& s = slot_of(fd);
+    slot* known = nullptr;
+    try {
+        known = &slot_of(fd);
+    } catch (const std::bad_alloc&) {
+        kernel_.close(fd);
+        return std::unexpected(system_error_code(ENOMEM));
+    }
+    slot& s = *known;
     const std::uint64_t tag = std::uint64_t{s.generation} << 32 | static_cast<std::uint32_t>(fd);
     if (const int r = kernel_.watch(fd, tag); r < 0) {
         const linger reset{.l_onoff = 1, .l_linger = 0}; // the peer of a connection must not see an orderly end

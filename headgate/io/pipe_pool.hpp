@@ -53,8 +53,8 @@ public:
         std::size_t pipe_bytes = 1024 * 1024; // asked for; the kernel may give less (fs.pipe-max-size)
     };
 
-    explicit pipe_pool(kernel& os) noexcept : pipe_pool(os, limits{}) {}
-    pipe_pool(kernel& os, limits l) noexcept : os_(os), limits_(l) {}
+    explicit pipe_pool(kernel& os) : pipe_pool(os, limits{}) {}
+    pipe_pool(kernel& os, limits l) : os_(os), limits_(l) { idle_.reserve(l.idle_max); } // giving back must not fail
     pipe_pool(const pipe_pool&) = delete;
     pipe_pool& operator=(const pipe_pool&) = delete;
     ~pipe_pool();

@@ -53,17 +53,25 @@ class LogLine:
         return cls(**values)
 
 
+def limit(nofile, address_space):
+    """Limits this process: descriptors (soft, hard), and bytes of address space."""
+    if nofile:
+        resource.setrlimit(resource.RLIMIT_NOFILE, nofile)
+    if address_space:
+        resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
+
+
 class Gateway:
     """`headgate COMMAND --to TO FLAGS`, ready for connections when constructed. stop() must be called."""
 
-    def __init__(self, command, to, *flags, workers=1, nofile=None):
+    def __init__(self, command, to, *flags, workers=1, nofile=None, address_space=None):
         if not BINARY:
             raise RuntimeError("HEADGATE_BIN must name the gateway's program")
         self.arguments = [BINARY, command, "--to", to, "--listen", "127.0.0.1:0", "--workers", str(workers), *flags]
         # Sockets of ours must not be inherited: an end would not be seen while the gateway held a copy.
         self.process = subprocess.Popen(
             self.arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            close_fds=True, preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, nofile)) if nofile else None)
+            close_fds=True, preexec_fn=(lambda: limit(nofile, address_space)) if nofile or address_space else None)
         self.pid = self.process.pid
         self.errors = []  # lines of stderr
         self.all_logs = []  # every access log line there ever was
