@@ -78,6 +78,7 @@ chunk::chunk(std::size_t bytes) : buffer_(pool.take(bytes)), size_(bytes) {
 }
 
 bool chunk::append(std::string_view text) noexcept {
+    if (text.empty()) return true; // it may have no address
     if (!buffer_ || !alone()) return false;
     const auto used = static_cast<std::size_t>(data_ - reinterpret_cast<char*>(buffer_ + 1)) + size_;
     if (buffer_->capacity - used < text.size()) return false;

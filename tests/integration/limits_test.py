@@ -109,12 +109,13 @@ class TunnelConnectionsMax(GatewayCase):
         self.assertTrue(self.origin.no_connection())
 
 
+@unittest.skipIf(SANITIZED, "a sanitizer opens pipes to look at memory, and takes their want for a broken object")
 class Descriptors(LimitCase):
     LIMIT = 64
     CLIENTS = 200
 
-    def crowd(self, **how):
-        self.start("--header-timeout", "30s", script=self.hold, nofile=(self.LIMIT, self.LIMIT), **how)
+    def crowd(self):
+        self.start("--header-timeout", "30s", script=self.hold, nofile=(self.LIMIT, self.LIMIT))
         clients = []
         for _ in range(self.CLIENTS):
             client = self.client()
@@ -140,8 +141,7 @@ class Descriptors(LimitCase):
     def test_shed_without_spinning_and_recover(self):
         clients = self.crowd()
         self.settled(clients)
-        if not SANITIZED:
-            self.assertLess(self.cpu_in_a_second(), BUSY)
+        self.assertLess(self.cpu_in_a_second(), BUSY)
         answered = [client for client in clients if not client.open_and_silent(0)]
         self.assertGreater(len(answered), self.CLIENTS - self.LIMIT, "who is not served is told so")
         for client in answered:
@@ -179,8 +179,7 @@ class Descriptors(LimitCase):
         self.start(script=self.hold, nofile=(self.LIMIT, self.LIMIT))
         clients = [self.client() for _ in range(self.CLIENTS)]
         self.settled(clients)
-        if not SANITIZED:
-            self.assertLess(self.cpu_in_a_second(), BUSY)
+        self.assertLess(self.cpu_in_a_second(), BUSY)
         silent = [client for client in clients if client.open_and_silent(0)]
         self.assertGreater(len(silent), self.LIMIT // 2)
         self.assertLess(len(silent), self.LIMIT)
