@@ -118,8 +118,9 @@ void worker::take_reserve() noexcept {
     if (reserve_fd_ < 0) reserve_fd_ = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-// Says why, if it can be said at once. What the client has sent already is read, so that closing does not become a reset that takes the
-// answer with it. Where there is nothing to say, an orderly end would look like an answer of no bytes.
+// Says why, if it can be said at once. What the client has sent already is read, so that closing does not become a
+// reset that takes the answer with it. Where there is nothing to say, an orderly end would look like an answer of no
+// bytes.
 void worker::refuse(socket client, service& s) {
     const std::string_view text = s.refusal();
     if (text.empty()) return client.reset();

@@ -49,8 +49,8 @@ public:
 
     std::size_t timers_armed() const noexcept { return timers_.armed(); }
 
-    // For tests: whether a turn runs no more than one ready thing and one timer, so that between two turns something else may
-    // happen at each point at which no coroutine runs.
+    // For tests: whether a turn runs no more than one ready thing and one timer, so that between two turns something
+    // else may happen at each point at which no coroutine runs.
     void step_by_step(bool on) noexcept { stepping_ = on; }
 
     // Whether this thread has one.

@@ -15,8 +15,9 @@ void free_frame(void* frame, std::size_t bytes) noexcept;
 // How many frames this thread has allocated and not yet freed. After a flow has ended its share is back to zero.
 std::size_t live_frames() noexcept;
 
-// For tests: of the frames that this thread allocates from now on, the one after the next `n` is refused with std::bad_alloc, and
-// those after it are not. Until `allow_frame_allocations` free frames are not kept, so that nothing is paid for this otherwise.
+// For tests: of the frames that this thread allocates from now on, the one after the next `n` is refused with
+// std::bad_alloc, and those after it are not. Until `allow_frame_allocations` free frames are not kept, so that nothing
+// is paid for this otherwise.
 void fail_frame_allocation_after(std::size_t n) noexcept;
 // Takes that back. Gives how many frames have been asked for since, the refused one included.
 std::size_t allow_frame_allocations() noexcept;

@@ -42,8 +42,8 @@ public:
     // When `advance` must be called next: not later than the first timer's time. time_point::max() if none is armed.
     time_point next() noexcept;
 
-    // Fires all timers due at `now`. `after_each` is called after each one, and tells whether to go on with the next, or to leave
-    // the rest for the next call; the timer may have been destroyed by then.
+    // Fires all timers due at `now`. `after_each` is called after each one, and tells whether to go on with the next,
+    // or to leave the rest for the next call; the timer may have been destroyed by then.
     template <class AfterEach>
     void advance(time_point now, AfterEach&& after_each) {
         while (timer* t = next_due(now)) {

@@ -79,8 +79,8 @@ public:
     // job), then timers.
     std::error_code turn(bool may_wait = true);
 
-    // Takes over `fd`: the loop watches it. The slot stays where it is until the descriptor is closed with `close`. On failure the
-    // descriptor is closed, a connection with a reset.
+    // Takes over `fd`: the loop watches it. The slot stays where it is until the descriptor is closed with `close`. On
+    // failure the descriptor is closed, a connection with a reset.
     result<slot*> open(int fd);
     void close(slot& s) noexcept;
     // Gives the descriptor back, open and unwatched.
