@@ -1,0 +1,181 @@
+#include <headgate/core/race.hpp>
+#include <headgate/core/sleep.hpp>
+#include <headgate/io/listener.hpp>
+#include <headgate/testing/suspensions.hpp>
+#include <headgate/testing/tools.hpp>
+
+#include <gtest/gtest.h>
+
+#include <gateway/proxy.hpp>
+#include <gateway/tunnel.hpp>
+
+// The proxy's exchange and the tunnel, ended in every way at every point: see testing/suspensions.hpp. The client and
+// the origin are the surroundings; what is dropped is the coroutine that serves the client.
+namespace headgate::gateway {
+namespace {
+
+using testing::at_every_suspension;
+using testing::trial;
+
+server_options quiet() {
+    server_options o;
+    o.access_log = false;
+    o.stream_buffer = 4096;
+    o.connect_timeout = 1s;
+    return o;
+}
+
+// What one run needs beside the connection that is served; made afresh for each, and owned by the flow.
+struct stage {
+    explicit stage(trial& t) : on(t.sim.home, quiet(), nullptr) {
+        t.special("client resets", [this] { client_resets.abort(); });
+        t.special("client ends", [this] { client_ends.abort(); });
+        t.special("origin resets", [this] { origin_resets.abort(); });
+        t.special("origin ends", [this] { origin_ends.abort(); });
+        t.special("shut down", [this] { on.abort(); });
+    }
+
+    worker on;
+    listener gate = *listener::open(*address::parse("127.0.0.1:0"));
+    listener origin = *listener::open(*address::parse("127.0.0.1:9000"));
+    abort_source client_resets, client_ends, origin_resets, origin_ends;
+};
+
+// A peer's socket, which may be told to leave.
+struct rude : socket {
+    explicit rude(socket s) : socket(std::move(s)) {}
+    rude(rude&&) = default;
+    ~rude() { reset(); }
+};
+task<> leave_when(abort_signal told, socket* s, bool reset) {
+    co_await told.wait();
+    if (!*s) co_return;
+    if (reset)
+        co_await fail(errc::aborted); // drops the peer, whose socket says goodbye with a reset
+    else
+        s->end();
+}
+
+// Says what it has to say with pauses, and reads what comes.
+task<> speak(socket* s, std::string text) {
+    for (std::size_t at = 0; at < text.size(); at += 5000) {
+        if (!co_await s->write_all(std::string_view(text).substr(at, 5000))) co_return;
+        co_await sleep_for(1ms);
+    }
+}
+// Gives how much it has heard when it has heard `enough`, or the end.
+task<std::size_t> hear(socket* s, std::size_t enough) {
+    std::array<char, 10'000> buffer;
+    std::size_t heard = 0;
+    while (heard < enough) {
+        const auto n = co_await s->read_some(buffer);
+        if (!n || *n == 0) break;
+        heard += *n;
+    }
+    co_return heard;
+}
+
+task<> client(stage* at, std::string text, std::size_t enough) {
+    auto s = co_await connect(at->gate.where());
+    if (!s) co_return;
+    rude own(std::move(*s));
+    place& here_now = co_await here();
+    strand resets, ends, speaks;
+    resets.start(leave_when(at->client_resets.signal(), &own, true), here_now);
+    ends.start(leave_when(at->client_ends.signal(), &own, false), here_now);
+    speaks.start(speak(&own, std::move(text)), here_now);
+    co_await hear(&own, enough);
+    own.end();
+    co_await hear(&own, SIZE_MAX);
+}
+
+task<> answer(stage* at, std::size_t after, std::string text) {
+    auto a = co_await at->origin.accept();
+    if (!a) co_return;
+    rude s(std::move(a->connection));
+    place& here_now = co_await here();
+    strand resets, ends;
+    resets.start(leave_when(at->origin_resets.signal(), &s, true), here_now);
+    ends.start(leave_when(at->origin_ends.signal(), &s, false), here_now);
+    if (co_await hear(&s, after) < after) co_return;
+    co_await speak(&s, std::move(text));
+    s.end();
+    co_await hear(&s, SIZE_MAX);
+}
+
+task<std::optional<accepted>> first_client(stage* at) {
+    auto a = co_await at->gate.accept();
+    if (!a) co_return std::nullopt;
+    co_return std::optional<accepted>(std::move(*a));
+}
+task<> patience() { co_await sleep_for(1min); }
+
+template <class Service, class Options>
+task<outcome> serve(std::unique_ptr<stage> at, Options o) {
+    Service service(at->on, o);
+    auto a = co_await race(first_client(at.get()), patience());
+    if (a.index() == 1 || !std::get<0>(a)) co_return std::unexpected(flow_error{errc::refused, side::caller, 0, {}});
+    accepted first = std::move(*std::get<0>(a));
+    co_await service.serve(std::move(first.connection), first.peer);
+    service.drain();
+    if (service.upstream_busy() != 0)
+        co_return std::unexpected(flow_error{errc::failed, side::caller, 0, "a lease is left"});
+    co_return transfer{};
+}
+
+testing::suspension_options own_causes() {
+    testing::suspension_options o;
+    o.names_cause = false; // it says so in an answer
+    return o;
+}
+
+std::string head(std::string first_line, std::string fields) { return first_line + "\r\n" + fields + "\r\n"; }
+
+testing::suspension_report proxied(std::string request, std::size_t heard, std::string response, std::size_t enough) {
+    return at_every_suspension(
+        [=](trial& t) {
+            auto at = std::make_unique<stage>(t);
+            t.beside(client(at.get(), request, enough));
+            t.beside(answer(at.get(), heard, response));
+            proxy_options o;
+            o.to = {"127.0.0.1", 9000};
+            return serve<proxy>(std::move(at), o);
+        },
+        own_causes());
+}
+
+TEST(gateway_suspensions_test, AProxiedGet) {
+    const auto report =
+        proxied(head("GET / HTTP/1.1", "Host: x\r\n"), 30,
+                head("HTTP/1.1 200 OK", "Content-Length: 30000\r\n") + testing::body_bytes(1, 0, 30'000), 30'000);
+    EXPECT_TRUE(report.ok()) << report;
+    EXPECT_GT(report.points, 10u);
+}
+
+TEST(gateway_suspensions_test, AProxiedUploadWithAChunkedResponse) {
+    const std::string chunk_of_4096 = "1000\r\n" + testing::body_bytes(1, 0, 4096) + "\r\n";
+    const auto report = proxied(
+        head("POST / HTTP/1.1", "Host: x\r\nTransfer-Encoding: chunked\r\n") + chunk_of_4096 + chunk_of_4096 +
+            chunk_of_4096 + "0\r\n\r\n",
+        12'300, head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked\r\n") + chunk_of_4096 + chunk_of_4096 + "0\r\n\r\n",
+        8'200);
+    EXPECT_TRUE(report.ok()) << report;
+}
+
+TEST(gateway_suspensions_test, ATunnel) {
+    const auto report = at_every_suspension(
+        [](trial& t) {
+            auto at = std::make_unique<stage>(t);
+            t.beside(client(at.get(), testing::body_bytes(1, 0, 20'000), 15'000));
+            t.beside(answer(at.get(), 10'000, testing::body_bytes(2, 0, 15'000)));
+            tunnel_options o;
+            o.to = {"127.0.0.1", 9000};
+            return serve<tunnel>(std::move(at), o);
+        },
+        own_causes());
+    EXPECT_TRUE(report.ok()) << report;
+    EXPECT_GT(report.points, 10u);
+}
+
+} // namespace
+} // namespace headgate::gateway
