@@ -177,5 +177,39 @@ TEST(gateway_suspensions_test, ATunnel) {
     EXPECT_GT(report.points, 10u);
 }
 
+// Gives whether it was answered.
+task<bool> visit(address gate) {
+    auto s = co_await connect(gate, 10s);
+    if (!s) co_return false;
+    if (!co_await s->write_all("GET / HTTP/1.1\r\nHost: x\r\n\r\n")) co_return false;
+    co_return co_await hear(&*s, 12) >= 12;
+}
+
+task<> visit_unheard(address gate) { static_cast<void>(co_await visit(std::move(gate))); }
+
+TEST(gateway_suspensions_test, AWorkerThatWasShortOfMemoryOnceGoesOn) {
+    bool refused = true;
+    for (std::size_t n = 0; refused; ++n) {
+        testing::simulation sim;
+        worker on(sim.home, quiet(), nullptr);
+        proxy_options o;
+        o.to = {"127.0.0.1", 9000}; // nobody is there
+        proxy p(on, o);
+        auto gate = listener::open(*address::parse("127.0.0.1:0"));
+        ASSERT_TRUE(gate);
+        const address where = gate->where();
+        on.start(std::move(*gate), p);
+        nursery clients;
+        clients.spawn(visit_unheard(where));
+        fail_frame_allocation_after(n);
+        sim.advance(10s);
+        refused = allow_frame_allocations() > n;
+        const auto answered = sim.run(visit(where));
+        EXPECT_TRUE(answered && *answered)
+            << "after frame " << n << " was refused: " << (answered ? "no answer" : answered.error().message());
+        ASSERT_LT(n, 1000u);
+    }
+}
+
 } // namespace
 } // namespace headgate::gateway
