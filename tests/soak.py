@@ -151,7 +151,7 @@ def stop(name, gateway):
 def draw(options, seed, watch, load_end, upstream, tally):
     kills = [watch.at(begin) for begin, _ in upstream.outages]
     sizes = f"{tally.requests:,} exchanges, {tally.bytes / 2**30:.1f} GiB, {tally.left:,} clients vanished, " \
-            f"{len(kills)} kills of the origin (red), {tally.failures:,} exchanges cut by them"
+            f"{len(kills)} kills of the origin (red marks), {tally.failures:,} exchanges cut by them"
     title = f"headgate under {options.minutes:g} minutes of mixed load, {sum(Load.CROWD.values())} clients at once"
     notes = [sizes + f"; {tally.wrong_count} wrong bodies.",
              f"Grey: after the load. {options.workers} workers per gateway, seed {seed}."]
