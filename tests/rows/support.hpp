@@ -43,7 +43,8 @@ struct row {
     std::string text;
 };
 
-inline constexpr std::size_t row_bytes = 200; // of text
+inline constexpr std::size_t row_bytes = 200;    // of text
+inline constexpr std::size_t many_rows = 20'000; // 4 MB
 
 // A cursor: one row per turn of the loop, and a connection of the pool held from the first to the last.
 inline stream<row> query(database* db, std::size_t rows) {
