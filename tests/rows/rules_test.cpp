@@ -30,8 +30,9 @@ stream<chunk> failing_gzip(stream<chunk> in) {
 }
 enum class compressor { good, failing };
 task<outcome> compress(std::string from, std::string to, compressor how) {
-    if (how == compressor::failing) return pipeline(files::read(from), &failing_gzip, files::create(to));
-    return pipeline(files::read(from), gzip(), files::create(to));
+    if (how == compressor::failing)
+        return pipeline(files::read(std::move(from)), &failing_gzip, files::create(std::move(to)));
+    return pipeline(files::read(std::move(from)), gzip(), files::create(std::move(to)));
 }
 
 // Descriptors that the naive flow below has opened, for the test to close.
@@ -96,7 +97,7 @@ protected:
     };
     failure of(compress_flow flow, std::string from, compressor how) {
         const testing::leftovers before = testing::leftovers::now();
-        const outcome end = run(flow(from, folder / "out.gz", how));
+        const outcome end = run(flow(std::move(from), folder / "out.gz", how));
         failure f;
         if (!end) f.error = end.error();
         if (testing::leftovers::now() != before) f.problem += "descriptors are open; ";
