@@ -50,7 +50,7 @@ def arguments():
 def simulate(count):
     """Hands over to the program that does the same in virtual time."""
     places = [Path(os.environ["HEADGATE_SIMULATE"])] if "HEADGATE_SIMULATE" in os.environ else [
-        folder / "tests" / "simulate" for folder in (Path(BINARY).parent, ROOT / "build/release", ROOT / "build/dev")]
+        folder / "simulate" for folder in (Path(BINARY).parent, ROOT / "build/release", ROOT / "build/dev")]
     for program in places:
         if program.exists():
             return subprocess.run([program, str(count)], check=False).returncode
