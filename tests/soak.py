@@ -50,7 +50,7 @@ def arguments():
 def simulate(count):
     """Hands over to the program that does the same in virtual time."""
     places = [Path(os.environ["HEADGATE_SIMULATE"])] if "HEADGATE_SIMULATE" in os.environ else [
-        folder / "tests" / "simulate" for folder in (Path(BINARY).parent, ROOT / "build/release", ROOT / "build/dev")]
+        folder / "simulate" for folder in (Path(BINARY).parent, ROOT / "build/release", ROOT / "build/dev")]
     for program in places:
         if program.exists():
             return subprocess.run([program, str(count)], check=False).returncode
@@ -151,7 +151,7 @@ def stop(name, gateway):
 def draw(options, seed, watch, load_end, upstream, tally):
     kills = [watch.at(begin) for begin, _ in upstream.outages]
     sizes = f"{tally.requests:,} exchanges, {tally.bytes / 2**30:.1f} GiB, {tally.left:,} clients vanished, " \
-            f"{len(kills)} kills of the origin (red), {tally.failures:,} exchanges cut by them"
+            f"{len(kills)} kills of the origin (red marks), {tally.failures:,} exchanges cut by them"
     title = f"headgate under {options.minutes:g} minutes of mixed load, {sum(Load.CROWD.values())} clients at once"
     notes = [sizes + f"; {tally.wrong_count} wrong bodies.",
              f"Grey: after the load. {options.workers} workers per gateway, seed {seed}."]

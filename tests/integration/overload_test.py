@@ -57,6 +57,7 @@ class Client:
         self.sock.close()
 
 
+@unittest.skipIf(SANITIZED, "a sanitizer opens pipes to look at memory, and takes their want for a broken object")
 class OverloadCase(GatewayCase):
     def setUp(self):
         super().setUp()
@@ -102,8 +103,6 @@ class OverloadCase(GatewayCase):
         return [client for client in clients if client.end is None]
 
     def assert_rests(self):
-        if SANITIZED:
-            return
         before, begun = self.gateway.cpu_seconds(), time.monotonic()
         select.poll().poll(1000)
         self.assertLess((self.gateway.cpu_seconds() - before) / (time.monotonic() - begun), AT_REST)

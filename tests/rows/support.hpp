@@ -43,7 +43,8 @@ struct row {
     std::string text;
 };
 
-inline constexpr std::size_t row_bytes = 200; // of text
+inline constexpr std::size_t row_bytes = 200;    // of text
+inline constexpr std::size_t many_rows = 20'000; // 4 MB
 
 // A cursor: one row per turn of the loop, and a connection of the pool held from the first to the last.
 inline stream<row> query(database* db, std::size_t rows) {
@@ -164,7 +165,7 @@ protected:
     }
     // Lets everything happen that can happen in so many turns of the loop, without waiting for anything.
     void turns(int count) {
-        for (int i = 0; i < count; ++i) home.turn(false);
+        for (int i = 0; i < count; ++i) turn();
     }
     // Turns the loop until it is so, which must be within five seconds.
     template <class Condition>
@@ -172,8 +173,12 @@ protected:
         const time_point late = home.now() + std::chrono::seconds(5);
         while (!so()) {
             if (home.now() > late) throw std::runtime_error("it did not happen");
-            home.turn(false);
+            turn();
         }
+    }
+
+    void turn() {
+        if (const std::error_code e = home.turn(false)) throw std::system_error(e);
     }
 
     static constexpr int some = 200; // turns in which whatever goes on shows

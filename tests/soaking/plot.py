@@ -13,7 +13,7 @@ STYLE = """
     .small { fill: #55657f; font-size: 11.5px; }
     .grid { stroke: #e1e6ee; stroke-width: 1; }
     .axis { stroke: #8a99b0; stroke-width: 1; fill: none; }
-    .kill { stroke: #c0392b; stroke-width: 0.8; stroke-opacity: 0.35; }
+    .kill { stroke: #c0392b; stroke-width: 1.2; }
     .line { fill: none; stroke-width: 1.5; stroke-linejoin: round; }
     .after { fill: #f1f4f8; }
 """
@@ -58,7 +58,7 @@ class Panel:
             out.append(f'<line class="axis" x1="{at:.1f}" x2="{at:.1f}" y1="{bottom}" y2="{bottom + 4}"/>'
                        f'<text x="{at:.1f}" y="{bottom + 18}" text-anchor="middle">{label(value)}</text>')
         out.append(f'<text class="small" x="{right}" y="{bottom + 34}" text-anchor="end">time ({name})</text>')
-        out += [f'<line class="kill" x1="{x(kill):.1f}" x2="{x(kill):.1f}" y1="{top}" y2="{bottom}"/>'
+        out += [f'<line class="kill" x1="{x(kill):.1f}" x2="{x(kill):.1f}" y1="{top}" y2="{top + 8}"/>'
                 for kill in kills]
         out.append(f'<path class="axis" d="M{left},{top} V{bottom} H{right}"/>')
         for colour, (_, values) in zip(COLOURS, self.lines):
