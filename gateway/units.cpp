@@ -39,6 +39,7 @@ std::expected<std::int64_t, std::string> parse_with_unit(std::string_view text, 
 std::expected<duration, std::string> parse_duration(std::string_view text) {
     const auto ms = parse_with_unit(text, times, "a duration: a whole number and ms, s, m or h, for example 30s");
     if (!ms) return std::unexpected(ms.error());
+    if (*ms == 0) return std::unexpected("'" + std::string(text) + "' is no time at all; the shortest is 1ms");
     return std::chrono::milliseconds(*ms);
 }
 

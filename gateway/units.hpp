@@ -8,7 +8,7 @@
 
 namespace headgate::gateway {
 
-// "500ms", "30s", "5m", "1h". The error says what would be right.
+// "500ms", "30s", "5m", "1h"; at least 1ms. The error says what would be right.
 std::expected<duration, std::string> parse_duration(std::string_view text);
 
 // "64KiB", "1MiB", "2GiB", or a number of bytes.
