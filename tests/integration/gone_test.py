@@ -3,6 +3,7 @@
 import signal
 import unittest
 
+from support import process
 from support.case import GatewayCase
 from support.client import request
 from support.wait import eventually
@@ -23,6 +24,7 @@ class GoneBefore(GatewayCase):
         eventually(lambda: self.gateway.live()["connections"] == 0, 1, "the first client is gone")
 
         self.gateway.signal(signal.SIGSTOP)
+        eventually(lambda: process.is_stopped(self.gateway.pid), 1, "the gateway is held")
         client = self.client()
         client.send(request("GET", "/gone"))
         leave(client)

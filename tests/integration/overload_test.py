@@ -25,13 +25,12 @@ class Client:
     def __init__(self, address, data):
         self.sock = socket.socket()
         self.sock.settimeout(20)
-        self.sock.connect(address)
         self.got, self.end = bytearray(), None
-        if data:
-            try:
-                self.sock.sendall(data)
-            except ConnectionError:
-                self.end = "reset"
+        try:
+            self.sock.connect(address)  # it may be refused before connect() has returned
+            self.sock.sendall(data)
+        except ConnectionError:
+            self.end = "reset"
 
     def look(self):
         """Takes what has come, without waiting. Whether it is still connected."""

@@ -1,7 +1,6 @@
 // The rules of the mission about backpressure, R2, R4 and R5, each with a control: the same flow written naively, for
 // which the same check must report what is wrong.
 
-#include "support.hpp"
 #include <headgate/core/channel.hpp>
 #include <headgate/flow/buffered.hpp>
 #include <headgate/flow/meters.hpp>
@@ -12,6 +11,8 @@
 #include <vector>
 
 #include <gmock/gmock.h>
+
+#include <tests/rows/support.hpp>
 
 namespace headgate::rows {
 namespace {

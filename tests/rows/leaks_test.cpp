@@ -1,7 +1,6 @@
 // The five leaks of the mission, L1 to L5. Each check is a function that gives what it found wrong, in words: nothing
 // for the flow as it is written with headgate, and the leak for the control, the same flow written naively.
 
-#include "support.hpp"
 #include <headgate/core/channel.hpp>
 #include <headgate/flow/buffered.hpp>
 #include <headgate/http/client.hpp>
@@ -11,6 +10,8 @@
 #include <headgate/stages/tally.hpp>
 
 #include <gmock/gmock.h>
+
+#include <tests/rows/support.hpp>
 
 namespace headgate::rows {
 namespace {

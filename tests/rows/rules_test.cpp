@@ -1,7 +1,6 @@
 // The rules of the mission about failures, R1 and R3, each with a control: the same flow written naively, for which the
 // same check must report what is wrong.
 
-#include "support.hpp"
 #include <headgate/io/files.hpp>
 #include <headgate/stages/gzip.hpp>
 
@@ -12,6 +11,8 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include <tests/rows/support.hpp>
 
 namespace headgate::rows {
 namespace {

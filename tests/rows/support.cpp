@@ -1,6 +1,6 @@
-#include "support.hpp"
-
 #include <headgate/http/chunked.hpp>
+
+#include <tests/rows/support.hpp>
 
 namespace headgate::rows {
 
