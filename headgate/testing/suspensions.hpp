@@ -126,7 +126,7 @@ struct suspension_runner {
     // The part is told, at once, if it is there.
     static bool strike_part(trial& t, abort_source& part) {
         part.abort();
-        for (int i = 0; i < 3 && !t.struck_; ++i) t.sim.home.turn(false);
+        for (int i = 0; i < 3 && !t.struck_; ++i) static_cast<void>(t.sim.home.turn(false));
         return t.struck_;
     }
 

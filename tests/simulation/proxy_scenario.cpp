@@ -262,7 +262,7 @@ private:
         }
         if (body && until_close) {
             e->response_whole = true;
-            p->s.end();
+            static_cast<void>(p->s.end());
             co_await sleep_for(x_.up_to(1s));
             co_return false;
         }
