@@ -12,7 +12,7 @@ from support import GatewayCase, chunk, eventually, request, response
 
 BULK = 4 << 20  # enough that the gateway goes over to splice(2)
 GIB = 1 << 30
-SHORT = "300ms"
+SHORT = "500ms"
 PIECE = b"0123456789abcdef" * 4096
 
 
@@ -418,7 +418,7 @@ class Stalls(Stages):
         self.assert_problem(answer, 504)
         self.assertEqual(up.wait_end(1).kind, "reset")
         line = self.log(status=504, end="upstream_timeout")
-        self.assertGreaterEqual(line.ms, 299)
+        self.assertGreaterEqual(line.ms, 499)
         self.assertLess(line.ms, 2500)
         self.assertNotIn("Connection", answer.head)
         client.close()
@@ -516,12 +516,10 @@ class Stalls(Stages):
         self.assertEqual(self.gateway.live()["upstream_idle"], 0)
 
     def test_the_upstreams_clock_stops_while_the_client_does_not_read(self):
-        # Long enough to send something after the client has begun to read, on a busy machine too.
-        client, up = self.stalled("length", "--upstream-idle-timeout", "2s")
-        self.assertFalse(self.ends(up, 3.0))
+        client, up = self.stalled("length", "--upstream-idle-timeout", "1s")
+        self.assertFalse(self.ends(up, 1.5))
         client.in_background(client.wait_end)
-        up.send(b"still here")
-        self.assertEqual(up.wait_end(8).kind, "reset", "and runs again when it does")
+        self.assertEqual(up.wait_end(5).kind, "reset", "and runs again when it does")
         self.log(end="upstream_idle")
 
     def test_the_clients_clock_stops_while_the_upstream_does_not_read(self):
