@@ -37,12 +37,15 @@ cause cause_of(std::error_code e, party who) noexcept {
     return cause::internal;
 }
 
+bool out_of_resources(std::error_code e) noexcept {
+    return e == std::errc::too_many_files_open || e == std::errc::too_many_files_open_in_system ||
+           e == std::errc::not_enough_memory || e == std::errc::no_buffer_space;
+}
+
 cause cause_of_connect(std::error_code e) noexcept {
     if (e == std::errc::connection_refused) return cause::upstream_refused;
     if (e == errc::timed_out || e == std::errc::timed_out) return cause::upstream_connect_timeout;
-    if (e == std::errc::too_many_files_open || e == std::errc::too_many_files_open_in_system ||
-        e == std::errc::not_enough_memory || e == std::errc::no_buffer_space)
-        return cause::overloaded;
+    if (out_of_resources(e)) return cause::overloaded;
     return cause::upstream_unreachable;
 }
 

@@ -33,6 +33,8 @@ enum class party : std::uint8_t { client, upstream };
 
 // The cause of an error that arose while reading from, or writing to, one of the parties.
 cause cause_of(std::error_code e, party who) noexcept;
+// Whether the system has no more descriptors or memory for us.
+bool out_of_resources(std::error_code e) noexcept;
 // The cause of a failure to connect to the upstream.
 cause cause_of_connect(std::error_code e) noexcept;
 

@@ -8,16 +8,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <gateway/cause.hpp>
 #include <gateway/worker.hpp>
 
 namespace headgate::gateway {
 
 namespace {
-
-bool out_of_descriptors(std::error_code e) {
-    return e == std::errc::too_many_files_open || e == std::errc::too_many_files_open_in_system ||
-           e == std::errc::not_enough_memory || e == std::errc::no_buffer_space;
-}
 
 // How long no connection is accepted when there is not even a descriptor to refuse one with.
 constexpr duration shed_pause = std::chrono::milliseconds(100);
@@ -82,7 +78,7 @@ task<> worker::accept_connections(listener l, service& s) {
             auto a = co_await l.accept();
             if (a) take_reserve();
             if (!a) {
-                if (out_of_descriptors(a.error()))
+                if (out_of_resources(a.error()))
                     co_await shed(l, s);
                 else
                     co_await sleep_for(shed_pause);

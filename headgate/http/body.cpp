@@ -8,8 +8,6 @@ namespace {
 
 constexpr std::size_t first_buffer = 16 * 1024;
 
-std::error_code idle_if_timed_out(std::error_code e) { return e == errc::timed_out ? make_error_code(errc::idle) : e; }
-
 bool plain(const body_framing& f) { return f.how != body_framing::kind::chunked; }
 
 // Takes the framing off, piece by piece. Knows what of the body is still to come; does no I/O.

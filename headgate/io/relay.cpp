@@ -13,8 +13,6 @@ constexpr std::size_t small_buffer = 16 * 1024;
 constexpr std::size_t small_splice = 8 * 1024;
 constexpr int turns_to_change = 2; // how many reads of one kind in a row make the relay change its way
 
-std::error_code idle_if_timed_out(std::error_code e) { return e == errc::timed_out ? make_error_code(errc::idle) : e; }
-
 class relay_state {
 public:
     relay_state(socket& from, socket& to, const relay_limits& limits, joint& out)

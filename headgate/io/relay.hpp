@@ -19,6 +19,11 @@ struct relay_limits {
     std::uint64_t* total = nullptr;       // counts what has passed, as it passes
 };
 
+// What a flow fails with when an operation on one of its sockets has: a limit without progress is errc::idle there.
+inline std::error_code idle_if_timed_out(std::error_code e) noexcept {
+    return e == errc::timed_out ? make_error_code(errc::idle) : e;
+}
+
 // Moves bytes from `from` to `to` until the end of `from` or `bytes_max`, and counts them in `out`. Small messages are
 // copied through a buffer that is borrowed only while bytes are in it; after two full buffers in a row the kernel moves
 // them (splice(2)), until reads come small again. Fails the flow with the side that failed: the system's error, or
