@@ -89,7 +89,7 @@ std::error_code sync_folder_of(const std::string& path) noexcept {
     const std::size_t slash = path.rfind('/');
     const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
     const open_file f(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    return f.fd() < 0 || ::fsync(f.fd()) != 0 ? last_error() : std::error_code();
+    return f.fd() < 0 || ::fsync(f.fd()) != 0 ? last_error() : std::error_code(); // before f is closed
 }
 
 } // namespace
@@ -113,9 +113,9 @@ std::error_code part_file::open_for(const std::string& path) {
             name_ = std::move(name);
             return {};
         }
-        if (errno != EEXIST) break;
+        if (errno != EEXIST) return last_error(); // read before the name's memory is freed: that may set errno
     }
-    return last_error();
+    return system_error_code(EEXIST);
 }
 
 std::error_code part_file::write(std::string_view bytes) noexcept {

@@ -1,6 +1,7 @@
 #include <headgate/io/offload.hpp>
 
 #include <csignal>
+#include <latch>
 
 namespace headgate {
 
@@ -28,13 +29,19 @@ private:
 
 offload_pool::offload_pool(unsigned threads) {
     const signals_blocked inherited;
+    std::latch started(threads);
     threads_.reserve(threads);
     try {
-        for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { serve(); });
+        for (unsigned i = 0; i < threads; ++i)
+            threads_.emplace_back([this, &started] {
+                started.count_down();
+                serve();
+            });
     } catch (...) {
         stop();
         throw;
     }
+    started.wait(); // what starting a thread opens for a moment is closed when others begin to count
 }
 
 offload_pool::~offload_pool() { stop(); }
