@@ -43,21 +43,18 @@ def arguments():
     parser.add_argument("--seed", type=int, help="of everything that is left to chance (default: another each time)")
     parser.add_argument("--workers", type=int, default=2, help="of each gateway (default: 2)")
     parser.add_argument("--simulate", type=int, metavar="N",
-                        help="run N simulated scenarios instead: the program `simulate`, no sockets, virtual time")
+                        help="run N simulated scenarios instead, of the seeds from --seed on: no sockets, virtual time")
     return parser.parse_args()
 
 
-def simulate(count):
+def simulate(count, seed):
     """Hands over to the program that does the same in virtual time."""
-    places = [Path(os.environ["HEADGATE_SIMULATE"])] if "HEADGATE_SIMULATE" in os.environ else [
-        folder / "simulate" for folder in (Path(BINARY).parent, ROOT / "build/release", ROOT / "build/dev")]
-    for program in places:
-        if program.exists():
-            return subprocess.run([program, str(count)], check=False).returncode
-    print(f"soak: there is no program simulate; looked for {', '.join(map(str, dict.fromkeys(places)))}.\n"
-          "It is built with the tests: cmake --preset dev && cmake --build build/dev --target simulate. "
-          "HEADGATE_SIMULATE may name another.", file=sys.stderr)
-    return 2
+    program = os.environ.get("HEADGATE_SIMULATE", ROOT / "build/dev/simulate")
+    try:
+        return subprocess.run([program, str(count), str(seed)], check=False).returncode
+    except FileNotFoundError:
+        print(f"soak: there is no program {program}; `./dev soak --simulate {count}` builds it.", file=sys.stderr)
+        return 2
 
 
 class Progress:
@@ -171,13 +168,13 @@ def tell(tally, upstream, gateways, seconds):
 
 def main():
     options = arguments()
+    seed = options.seed if options.seed is not None else random.randrange(1, 1 << 30)
     if options.simulate is not None:
-        return simulate(options.simulate)
+        return simulate(options.simulate, seed)
     if not BINARY:
         print("soak: HEADGATE_BIN must name the gateway's program; ./dev soak builds it and says so", file=sys.stderr)
         return 2
     process.raise_descriptor_limit(4096)
-    seed = options.seed if options.seed is not None else random.randrange(1 << 30)
     print(f"soak: {options.minutes:g} min, {sum(Load.CROWD.values())} clients, seed {seed}", flush=True)
     problems = asyncio.run(soak(options, seed))
     print(f"plots: {options.output}")

@@ -198,11 +198,13 @@ class CommandLine(unittest.TestCase):
     def test_no_program_to_simulate_with(self):
         done = self.run_soak("--simulate", "3", HEADGATE_SIMULATE="/nonexistent/simulate")
         self.assertEqual(done.returncode, 2)
-        self.assertIn("there is no program simulate; looked for /nonexistent/simulate", done.stderr)
+        self.assertIn("there is no program /nonexistent/simulate; `./dev soak --simulate 3` builds it", done.stderr)
 
     def test_simulate_is_handed_over(self):
-        done = self.run_soak("--simulate", "3", HEADGATE_SIMULATE="/bin/echo")
-        self.assertEqual((done.returncode, done.stdout), (0, "3\n"))
+        done = self.run_soak("--simulate", "3", "--seed", "4711", HEADGATE_SIMULATE="/bin/echo")
+        self.assertEqual((done.returncode, done.stdout), (0, "3 4711\n"))
+        firsts = {self.run_soak("--simulate", "3", HEADGATE_SIMULATE="/bin/echo").stdout for _ in range(3)}
+        self.assertGreater(len(firsts), 1, "seeds are fresh unless one is named")
 
     def test_no_gateway(self):
         done = self.run_soak("1")

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <headgate/testing/descriptor_origin.hpp>
 #include <headgate/testing/live_counts.hpp>
 
 #include <filesystem>
@@ -11,9 +12,10 @@
 namespace headgate::testing {
 
 // For GoogleTest: fails every test that ends with more than it began with: open descriptors of the process, by what
-// they refer to; coroutine frames and chunk bytes of the main thread; and, where a loop lives longer than a test, its
-// descriptors, waits and timers. Install it once, in main: `testing::leak_listener::install()`; tests need no word of
-// it. What a test suite keeps on purpose belongs in SetUpTestSuite, which is not looked at.
+// they refer to and, in debug builds, where they were opened; coroutine frames and chunk bytes of the main thread; and,
+// where a loop lives longer than a test, its descriptors, waits and timers. Install it once, in main:
+// `testing::leak_listener::install()`; tests need no word of it. What a test suite keeps on purpose belongs in
+// SetUpTestSuite, which is not looked at.
 class leak_listener : public ::testing::EmptyTestEventListener {
 public:
     // GoogleTest owns it from then on.
@@ -30,16 +32,19 @@ public:
         return open;
     }
 
-    // What there is now and was not at the last `begin`, in words; empty if nothing.
+    // Looks at what there is.
     void begin() {
         counts_ = live_counts::now(current_loop());
         open_ = open_descriptors();
     }
+    // What there is now and was not at the last `begin`, in words; empty if nothing.
     std::string leaked() const {
         std::string out = live_counts::now(current_loop()).excess(counts_);
-        for (const auto& [fd, what] : open_descriptors())
-            if (!open_.contains(fd))
-                out += (out.empty() ? "" : ", ") + ("descriptor " + std::to_string(fd) + " (" + what + ")");
+        for (const auto& [fd, what] : open_descriptors()) {
+            if (open_.contains(fd)) continue;
+            out += (out.empty() ? "" : ", ") + ("descriptor " + std::to_string(fd) + " (" + what + ")");
+            if (const std::string where = descriptor_origin(fd); !where.empty()) out += ", opened at\n" + where;
+        }
         return out;
     }
 

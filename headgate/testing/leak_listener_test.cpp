@@ -4,7 +4,13 @@
 #include <headgate/testing/leak_listener.hpp>
 #include <headgate/testing/temporary_folder.hpp>
 
+#include <array>
+#include <vector>
+
 #include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 namespace headgate::testing {
@@ -18,9 +24,34 @@ TEST(leak_listener_test, NamesADescriptorThatIsLeftOpen) {
     watch.begin();
     EXPECT_EQ(watch.leaked(), "");
     const int fd = ::open(folder.write("left.txt", "").c_str(), O_RDONLY | O_CLOEXEC);
-    EXPECT_EQ(watch.leaked(), "descriptor " + std::to_string(fd) + " (" + folder / "left.txt" + ")");
+    EXPECT_TRUE(watch.leaked().starts_with("descriptor " + std::to_string(fd) + " (" + folder / "left.txt" + ")"));
     ::close(fd);
     EXPECT_EQ(watch.leaked(), "");
+}
+
+// Without a file and line for each way to open a descriptor, one that is left open is hard to find.
+TEST(leak_listener_test, SaysWhereADescriptorWasOpened) {
+    const temporary_folder folder;
+    const std::string file = folder.write("left.txt", "");
+    std::array<int, 2> pipe{};
+    std::array<int, 2> pair{};
+    std::vector<int> fds{
+        ::open(file.c_str(), O_RDONLY | O_CLOEXEC), ::openat(AT_FDCWD, file.c_str(), O_RDONLY | O_CLOEXEC),
+        ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), ::epoll_create1(EPOLL_CLOEXEC), ::eventfd(0, EFD_CLOEXEC)};
+    fds.push_back(::dup(fds[0]));
+    ASSERT_EQ(::pipe2(pipe.data(), O_CLOEXEC), 0);
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()), 0);
+    fds.insert(fds.end(), {pipe[0], pipe[1], pair[0], pair[1]});
+    for (const int fd : fds) {
+        ASSERT_GE(fd, 0);
+        const std::string where = descriptor_origin(fd);
+        if (where.empty()) GTEST_SKIP() << "this build does not note it";
+        EXPECT_NE(where.find("SaysWhereADescriptorWasOpened"), std::string::npos) << where;
+        EXPECT_NE(where.find("leak_listener_test.cpp:"), std::string::npos) << where;
+        EXPECT_LT(where.find("leak_listener_test.cpp:"), where.find('\n'))
+            << "the first line is the caller's: " << where;
+    }
+    for (const int fd : fds) ::close(fd);
 }
 
 TEST(leak_listener_test, CountsFramesAndBytes) {
