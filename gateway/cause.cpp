@@ -10,6 +10,8 @@ const char* to_string(cause c) noexcept {
     case cause::client_idle: return "client_idle";
     case cause::client_slow_header: return "client_slow_header";
     case cause::client_protocol: return "client_protocol";
+    case cause::client_method: return "client_method";
+    case cause::client_too_large: return "client_too_large";
     case cause::upstream_refused: return "upstream_refused";
     case cause::upstream_unreachable: return "upstream_unreachable";
     case cause::upstream_connect_timeout: return "upstream_connect_timeout";
@@ -30,6 +32,7 @@ cause cause_of(std::error_code e, party who) noexcept {
     if (e == errc::premature_close) return client ? cause::client_closed : cause::upstream_closed;
     if (e == errc::idle || e == errc::timed_out) return client ? cause::client_idle : cause::upstream_idle;
     if (e == errc::protocol) return client ? cause::client_protocol : cause::upstream_protocol;
+    if (e == errc::limit_exceeded) return client ? cause::client_too_large : cause::upstream_protocol;
     if (e == errc::aborted) return cause::drained;
     if (e == std::errc::connection_reset || e == std::errc::broken_pipe || e == std::errc::timed_out ||
         e == std::errc::not_connected || e == std::errc::host_unreachable || e == std::errc::network_unreachable)

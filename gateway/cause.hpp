@@ -11,16 +11,18 @@ enum class cause : std::uint8_t {
     complete,
     client_closed, // FIN before the end
     client_reset,
-    client_idle,          // nothing moved to or from the client for too long
+    client_idle,          // nothing, or too little, moved to or from the client for too long
     client_slow_header,   // its head was not complete in time
     client_protocol,      // its request was refused as malformed
+    client_method,        // its method is not served here
+    client_too_large,     // its request's body was longer than allowed
     upstream_refused,     // connection refused
     upstream_unreachable, // not found, no route, and other reasons not to be connected
     upstream_connect_timeout,
     upstream_closed, // FIN before the end
     upstream_reset,
     upstream_timeout,  // no response head in time
-    upstream_idle,     // nothing moved to or from the upstream for too long
+    upstream_idle,     // nothing, or too little, moved to or from the upstream for too long
     upstream_protocol, // its response was refused as malformed
     drained,           // aborted at the drain deadline
     overloaded,        // a limit of our own

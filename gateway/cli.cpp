@@ -1,3 +1,5 @@
+#include <headgate/http/token.hpp>
+
 #include <algorithm>
 #include <thread>
 
@@ -26,8 +28,8 @@ CLI::Option* add_parsed(CLI::App& app, const std::string& name, Value& value, Pa
         help);
 }
 
-void add_duration(CLI::App& app, const std::string& name, duration& value, const std::string& help) {
-    add_parsed(app, name, value, parse_duration, help)->type_name("TIME")->default_str(format_duration(value));
+CLI::Option* add_duration(CLI::App& app, const std::string& name, duration& value, const std::string& help) {
+    return add_parsed(app, name, value, parse_duration, help)->type_name("TIME")->default_str(format_duration(value));
 }
 
 std::expected<bool, std::string> parse_switch(std::string_view text) {
@@ -45,11 +47,33 @@ void add_bytes(CLI::App& app, const std::string& name, std::size_t& value, std::
     add_parsed(app, name, value, parse, help)->type_name("SIZE")->default_str(format_bytes(value));
 }
 
+std::expected<std::size_t, std::string> parse_bytes_or_none(std::string_view text) {
+    if (text == "none") return unlimited;
+    auto n = parse_bytes(text);
+    if (!n) n.error() += ", or none";
+    return n;
+}
+
+// Names of protocols, in lower case.
+std::expected<std::vector<std::string>, std::string> parse_protocols(std::string_view text) {
+    std::vector<std::string> all;
+    while (!text.empty()) {
+        const std::string& name = all.emplace_back(http::lower_case(http::next_element(text)));
+        if (!http::is_token(name))
+            return std::unexpected("'" + name + "' is no protocol's name; it would be like websocket");
+    }
+    return all;
+}
+
 void add_count(CLI::App& app, const std::string& name, std::size_t& value, std::size_t least, const std::string& help) {
     app.add_option(name, value, help)
         ->check(CLI::Range(least, std::size_t{10'000'000}))
         ->type_name("N")
         ->capture_default_str();
+}
+
+void add_rate(CLI::App& app, const std::string& name, std::uint64_t& value, const std::string& help) {
+    add_parsed(app, name, value, parse_bytes, help)->type_name("SIZE/s")->default_str(std::to_string(value));
 }
 
 void add_server_options(CLI::App& app, server_options& o) {
@@ -68,7 +92,14 @@ void add_server_options(CLI::App& app, server_options& o) {
     add_bytes(app, "--stream-buffer", o.stream_buffer, 4096, 64 << 20,
               "The most bytes copied through memory per stream and direction");
     add_count(app, "--splice-pipes-max", o.splice_pipes_max, 0, "Kernel pipes per worker for bulk streams; more copy");
+    add_count(app, "--connections-per-client-max", o.connections_per_client_max, 0,
+              "Connections of one client address (IPv6: /64) over all workers; more get 429; 0 for no limit");
     add_duration(app, "--connect-timeout", o.connect_timeout, "For a connection to the upstream");
+    add_duration(app, "--tcp-keepalive-time", o.alive.probe_after,
+                 "Without traffic until a peer is probed; it is gone after three probes in 30s");
+    add_duration(app, "--tcp-user-timeout", o.alive.unconfirmed_max,
+                 "For a peer's system to confirm what was sent to it")
+        ->default_str("the longest idle timeout");
 }
 
 void add_proxy(CLI::App& app, server_options& s, proxy_options& o) {
@@ -84,11 +115,39 @@ void add_proxy(CLI::App& app, server_options& s, proxy_options& o) {
                  "For an unused connection to the upstream");
     add_count(app, "--upstream-idle-max", o.upstream_idle_max, 0, "Unused upstream connections kept per worker");
     add_bytes(app, "--head-bytes-max", o.heads.head_bytes_max, 1024, 1 << 20,
-              "The longest head of a request (431) or response (502)");
-    app.add_option("--headers-max", o.heads.headers_max, "The most fields in a head")
+              "The longest head of a request (else 431)");
+    add_bytes(app, "--request-line-max", o.heads.request_line_max, 64, 1 << 20, "The longest request line (else 414)");
+    app.add_option("--headers-max", o.heads.headers_max, "The most fields in a head (else 431, or 502)")
         ->check(CLI::Range(std::size_t{1}, http::header_list::capacity))
         ->type_name("N")
         ->capture_default_str();
+    add_bytes(app, "--response-head-bytes-max", o.response_heads.head_bytes_max, 1024, 1 << 20,
+              "The longest head of a response (else 502)");
+    add_count(app, "--interim-responses-max", o.interim_responses_max, 0,
+              "1xx responses before the final one (else 502)");
+    add_parsed(app, "--request-body-max", o.request_body_max, parse_bytes_or_none,
+               "The longest body of a request (else 413)")
+        ->type_name("SIZE|none")
+        ->default_str("none");
+    add_bytes(app, "--chunk-line-max", o.chunks.line_bytes_max, 16, 1 << 20,
+              "The longest size line of a chunk, with its extensions (else 400, or 502)");
+    add_bytes(app, "--trailer-bytes-max", o.chunks.trailer_bytes_max, 2, 1 << 20,
+              "The most bytes of trailers (else 400, or 502)");
+    add_count(app, "--requests-per-connection-max", o.requests_per_connection_max, 1,
+              "Requests of a client's connection; the last answer closes it");
+    add_rate(app, "--client-rate-min", o.client_rate_min, "The least rate of a body from (else 408) or to a client");
+    add_rate(app, "--upstream-rate-min", o.upstream_rate_min, "The least rate of a body to or from the upstream");
+    add_duration(app, "--rate-grace", o.rate_grace, "How much waiting for a peer it takes to tell its rate");
+    add_parsed(app, "--upgrade", o.upgrades, parse_protocols, "Protocols that clients may switch to: websocket")
+        ->type_name("NAME,...")
+        ->default_str("none");
+    add_parsed(app, "--connect", o.connect, parse_switch, "Serve CONNECT, as a tunnel to the upstream: on or off")
+        ->type_name("on|off")
+        ->default_str("off");
+    add_duration(app, "--upgrade-idle-timeout", o.upgrade_idle_timeout,
+                 "With nothing moved either way, after a switch of protocols");
+    add_duration(app, "--upgrade-half-close-timeout", o.upgrade_half_close_timeout,
+                 "The same, after one side has ended");
 }
 
 void add_tunnel(CLI::App& app, server_options& s, tunnel_options& o) {
@@ -132,6 +191,10 @@ int run_command_line(int argc, char** argv) {
     } catch (const CLI::ParseError& e) {
         return app.exit(e) == 0 ? 0 : 2;
     }
+    p.response_heads.headers_max = p.heads.headers_max;
+    if (s.alive.unconfirmed_max == forever)
+        s.alive.unconfirmed_max =
+            *proxy_command ? std::max(p.client_idle_timeout, p.upstream_idle_timeout) : t.idle_timeout;
     if (*proxy_command) return run_server(s, service_of<proxy>(p), "http://" + p.to.text());
     return run_server(s, service_of<tunnel>(t), t.to.text());
 }

@@ -1,6 +1,7 @@
 #include <headgate/core/abort_watch.hpp>
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/http/body.hpp>
+#include <headgate/http/token.hpp>
 #include <headgate/io/peer_watch.hpp>
 
 #include <algorithm>
@@ -28,10 +29,10 @@ bool idempotent(http::method m) {
     return m == get || m == head || m == put || m == delete_ || m == options || m == trace;
 }
 
-relay_limits limits_of(const route& r, duration source_idle, duration sink_idle, std::uint64_t& total) {
+relay_limits limits_of(const route& r, pace_limits source, pace_limits sink, std::uint64_t& total) {
     return {.buffer_bytes = r.on.options().stream_buffer,
-            .source_idle = source_idle,
-            .sink_idle = sink_idle,
+            .source = source,
+            .sink = sink,
             .pipes = &r.on.pipes(),
             .total = &total};
 }
@@ -52,15 +53,16 @@ task<upstream_lease> connect(request& rq, route r) {
 // Sends the body to the upstream as it comes, beside the response. If the upstream does not take it, it may have
 // answered already: then the response tells.
 task<> upload(request& rq, route r, upstream_lease& up, chunk head) {
-    http::chunked_decoder decoder;
-    const duration client_idle = r.options.client_idle_timeout;
-    const duration upstream_idle = r.options.upstream_idle_timeout;
-    const auto sent = co_await pipeline(http::body_source{.from = &rq.client,
-                                                          .in = &rq.in,
-                                                          .framing = rq.framing,
-                                                          .decoder = &decoder,
-                                                          .limits = limits_of(r, client_idle, upstream_idle, rq.up)},
-                                        http::body_sink(up.connection(), rq.framing, std::move(head), upstream_idle));
+    http::chunked_decoder decoder(r.options.chunks);
+    const pace_limits upstream = r.options.upstream_pace();
+    const auto sent =
+        co_await pipeline(http::body_source{.from = &rq.client,
+                                            .in = &rq.in,
+                                            .framing = rq.framing,
+                                            .decoder = &decoder,
+                                            .limits = limits_of(r, r.options.client_pace(), upstream, rq.up),
+                                            .payload_max = r.options.request_body_max},
+                          http::body_sink(up.connection(), rq.framing, std::move(head), upstream));
     if (sent) {
         rq.uploaded = true;
         rq.sent = executor::current().turn_time();
@@ -110,10 +112,6 @@ task<bool> read_more(request& rq, route r, upstream_lease& up, std::error_code& 
 
 task<> relay_interim(request& rq, route r, upstream_lease& up) {
     const http::response_head& head = rq.parsers->response.head();
-    if (head.status == 101) { // nobody asked for it
-        rq.why = cause::upstream_protocol;
-        co_await fail(errc::protocol, upstream_side, "it switched protocols, which was not asked for");
-    }
     if (rq.client_minor != 0) {
         const chunk out = make_interim_head(head);
         const auto written = co_await rq.client.write_all(out.text(), r.options.client_idle_timeout);
@@ -138,7 +136,8 @@ task<bool> read_response_head(request& rq, route r, upstream_lease& up, std::err
                 co_await fail(errc::protocol, upstream_side, p.error.reason);
             }
             if (p.state == parse_state::complete) {
-                if (!rq.parsers->response.head().informational()) co_return true;
+                const http::response_head& head = rq.parsers->response.head();
+                if (!head.informational() || head.status == 101) co_return true;
                 if (++interim > r.options.interim_responses_max) {
                     rq.why = cause::upstream_protocol;
                     co_await fail(errc::protocol, upstream_side, "it sent too many 1xx responses");
@@ -148,7 +147,7 @@ task<bool> read_response_head(request& rq, route r, upstream_lease& up, std::err
             }
             if (up.in().bytes().size() >= response_buffer) {
                 // The whole head must lie in one piece: it moves to a buffer that takes the longest allowed.
-                up.in().make_contiguous(r.options.heads.head_bytes_max + 1);
+                up.in().make_contiguous(r.options.response_heads.head_bytes_max + 1);
                 rq.parsers->response.reset(rq.verb);
             }
         }
@@ -200,15 +199,15 @@ task<bool> send_response(request& rq, route r, upstream_lease& up) {
         up.in().consume(length);
         rq.down = length;
     } else {
-        http::chunked_decoder decoder;
-        const duration client_idle = r.options.client_idle_timeout;
-        const auto sent = co_await pipeline(
-            http::body_source{.from = &up.connection(),
-                              .in = &up.in(),
-                              .framing = from,
-                              .decoder = &decoder,
-                              .limits = limits_of(r, r.options.upstream_idle_timeout, client_idle, rq.down)},
-            http::body_sink(rq.client, to, std::move(out), client_idle));
+        http::chunked_decoder decoder(r.options.chunks);
+        const pace_limits client = r.options.client_pace();
+        const auto sent =
+            co_await pipeline(http::body_source{.from = &up.connection(),
+                                                .in = &up.in(),
+                                                .framing = from,
+                                                .decoder = &decoder,
+                                                .limits = limits_of(r, r.options.upstream_pace(), client, rq.down)},
+                              http::body_sink(rq.client, to, std::move(out), client));
         if (!sent) {
             const flow_error& e = sent.error();
             rq.why = cause_of(e.code, e.where == side::source ? party::upstream : party::client);
@@ -218,16 +217,53 @@ task<bool> send_response(request& rq, route r, upstream_lease& up) {
     co_return reusable;
 }
 
+// The upstream has sent 101: tells the client, unless nobody asked for it.
+task<> switch_protocols(request& rq, route r, upstream_lease& up) {
+    const http::response_head& head = rq.parsers->response.head();
+    if (rq.switch_to.empty() || !http::same_token(head.value(http::field::upgrade), rq.switch_to)) {
+        rq.why = cause::upstream_protocol;
+        co_await fail(errc::protocol, upstream_side, "it switched to a protocol that was not asked for");
+    }
+    const chunk out = make_switch_head(head, {.protocol = rq.switch_to, .request_id = rq.id.view()});
+    if (out.empty()) {
+        rq.why = cause::upstream_protocol;
+        co_await fail(errc::protocol, upstream_side, "its head cannot be passed on");
+    }
+    up.in().consume(head.head_bytes);
+    rq.status = head.status;
+    rq.answered = true;
+    rq.parsers.release();
+    const auto written = co_await rq.client.write_all(out.text(), r.options.client_idle_timeout);
+    if (!written) co_await fail(written.error(), client_side);
+}
+
+// CONNECT is answered here, as soon as there is a connection (RFC 9110, section 9.3.6).
+task<upstream_lease> open_tunnel(request& rq, route r) {
+    rq.in.consume(rq.parsers->request.head().head_bytes);
+    rq.parsers.release();
+    rq.uploaded = true;
+    rq.upstream = r.upstream.name();
+    upstream_lease up = co_await connect(rq, r);
+    const chunk out = make_connected_head(rq.id.view());
+    rq.status = 200;
+    rq.answered = true;
+    const auto written = co_await rq.client.write_all(out.text(), r.options.client_idle_timeout);
+    if (!written) co_await fail(written.error(), client_side);
+    co_return up;
+}
+
 } // namespace
 
-task<> exchange(request& rq, route r) {
+task<upstream_lease> exchange(request& rq, route r) {
     place& at = co_await here();
     const peer_watch client_watch(rq.client, at, client_side);
     const abort_watch drain_watch(r.on.aborted(), at);
     co_await checkpoint(); // for a client that has gone already nothing is begun
 
+    if (rq.verb == http::method::connect) co_return co_await open_tunnel(rq, r);
     const http::request_head& head = rq.parsers->request.head();
-    chunk upstream_head = make_upstream_head(head, {.client = rq.client_address.view(), .request_id = rq.id.view()});
+    chunk upstream_head = make_upstream_head(
+        head, {.client = rq.client_address.view(), .request_id = rq.id.view(), .switch_to = rq.switch_to});
     if (upstream_head.empty()) {
         rq.why = cause::client_protocol;
         co_await fail(errc::protocol, client_side, "the request's head cannot be passed on");
@@ -253,6 +289,7 @@ task<> exchange(request& rq, route r) {
         if (!again) up = r.upstream.reuse();
         if (!up) up = co_await connect(rq, r);
         strand uploading;
+        bool unsent = false; // the upstream's system has not taken a byte of the request
         if (at_hand) {
             std::array<iovec, 2> parts{{{upstream_head.data(), upstream_head.size()}, {body.data(), body.size()}}};
             const auto written = co_await up.connection().write_all(std::span(parts.data(), body.empty() ? 1 : 2),
@@ -262,12 +299,17 @@ task<> exchange(request& rq, route r) {
                 rq.why = cause::upstream_idle;
                 co_await fail(errc::idle, upstream_side);
             }
+            unsent = !written && parts[0].iov_len == upstream_head.size();
             rq.sent = executor::current().turn_time();
         } else {
             uploading.start(upload(rq, r, up, upstream_head), at);
         }
         std::error_code dead;
         if (co_await read_response_head(rq, r, up, dead)) {
+            if (rq.parsers->response.head().status == 101) {
+                co_await switch_protocols(rq, r, up);
+                co_return up;
+            }
             const bool kept = co_await send_response(rq, r, up);
             uploading.stop();
             if (!rq.uploaded)
@@ -276,9 +318,9 @@ task<> exchange(request& rq, route r) {
                 up.give_back();
             else
                 up.close();
-            co_return;
+            co_return upstream_lease();
         }
-        const bool retry = !again && up.reused() && at_hand && idempotent(rq.verb);
+        const bool retry = !again && up.reused() && at_hand && (unsent || idempotent(rq.verb));
         if (!retry) {
             rq.why = cause_of(dead, party::upstream);
             co_await fail(dead, upstream_side);

@@ -14,12 +14,14 @@ struct route {
 };
 
 // Sends a request, whose head has been parsed, to the upstream and its response to the client: heads, 1xx, bodies in
-// both directions at once, trailers. Returns when the response is complete.
+// both directions at once, trailers. Returns when the response is complete; or, if the upstream has switched protocols
+// as it was asked to (101), or CONNECT has reached it (200), when the client has been told: then with the connection to
+// it, on which the client's bytes may now be passed on.
 //
 // Everything it holds is in its frame: the lease of the upstream connection (or the connect in progress), the upload,
 // the watch on the client. It fails, at once, when the client leaves, the upstream breaks, a limit passes or the worker
 // aborts: with side::sink for the client and side::source for the upstream, and `why` set where the error alone does
 // not tell.
-task<> exchange(request& rq, route r);
+task<upstream_lease> exchange(request& rq, route r);
 
 } // namespace headgate::gateway

@@ -1,3 +1,4 @@
+#include <headgate/http/token.hpp>
 #include <headgate/http/writer.hpp>
 
 #include <algorithm>
@@ -66,10 +67,10 @@ chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
             }
         }
         add_framing(w, in, true);
-        if (trailers) {
-            w.add(field::te, "trailers");
-            w.add(field::connection, "TE");
-        }
+        if (trailers) w.add(field::te, "trailers");
+        if (!f.switch_to.empty()) w.add(field::upgrade, f.switch_to);
+        if (trailers || !f.switch_to.empty())
+            w.add(field::connection, f.switch_to.empty() ? "TE" : trailers ? "TE, Upgrade" : "Upgrade");
         w.add(field::via, via);
         add_forwarded_for(w, in, f.client);
         w.add(field::x_forwarded_host, in.authority.text);
@@ -98,12 +99,47 @@ chunk make_client_head(const http::response_head& in, const answering& a) {
     });
 }
 
+chunk make_switch_head(const http::response_head& in, const switching& s) {
+    return write_head(in.head_bytes + added_bytes_max, [&](http::head_writer& w) {
+        w.status_line(in.status, in.reason);
+        for (std::size_t i = 0; i < in.headers.size(); ++i) {
+            const http::header& h = in.headers[i];
+            if (!rewritten(h.id) && h.id != field::x_request_id && !in.hop_by_hop(i)) w.add(h);
+        }
+        w.add(field::via, via);
+        w.add(field::x_request_id, s.request_id);
+        w.add(field::upgrade, s.protocol);
+        w.add(field::connection, "Upgrade");
+    });
+}
+
+chunk make_connected_head(std::string_view request_id) {
+    return write_head(added_bytes_max, [&](http::head_writer& w) {
+        w.status_line(200);
+        w.add(field::via, via);
+        w.add(field::x_request_id, request_id);
+    });
+}
+
 chunk make_interim_head(const http::response_head& in) {
     return write_head(in.head_bytes + added_bytes_max, [&](http::head_writer& w) {
         w.status_line(in.status, in.reason);
         for (std::size_t i = 0; i < in.headers.size(); ++i)
             if (!rewritten(in.headers[i].id) && !in.hop_by_hop(i)) w.add(in.headers[i]);
     });
+}
+
+std::string_view allowed_upgrade(const http::request_head& in, const std::vector<std::string>& allowed) {
+    if (!in.upgrade || allowed.empty() || in.framing.has_body()) return {};
+    for (const http::header& h : in.headers) {
+        if (h.id != field::upgrade) continue;
+        for (std::string_view list = h.value; !list.empty();) {
+            const std::string_view protocol = http::next_element(list);
+            for (const std::string& a : allowed)
+                if (http::same_token(protocol, a)) return a;
+        }
+    }
+    return {};
 }
 
 std::string_view usable_request_id(const http::request_head& in) noexcept {

@@ -3,7 +3,9 @@
 #include <headgate/core/chunk.hpp>
 #include <headgate/http/message.hpp>
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace headgate::gateway {
 
@@ -12,6 +14,7 @@ struct forwarding {
     std::string_view client; // the client's address
     std::string_view request_id;
     std::string_view scheme = "http";
+    std::string_view switch_to; // the protocol to ask the upstream to switch to; empty for none
 };
 
 // The head to send to the upstream: everything end-to-end as it came, hop-by-hop fields and those that Connection names
@@ -29,11 +32,25 @@ struct answering {
 };
 chunk make_client_head(const http::response_head& in, const answering& a);
 
+// The 101 to send to the client, whose connection then speaks `protocol` (RFC 9110, section 7.8).
+struct switching {
+    std::string_view protocol;
+    std::string_view request_id;
+};
+chunk make_switch_head(const http::response_head& in, const switching& s);
+
+// The answer to CONNECT once there is a tunnel: our own, for the upstream speaks whatever the client speaks.
+chunk make_connected_head(std::string_view request_id);
+
 // An interim (1xx) response as it came, less what is hop-by-hop.
 chunk make_interim_head(const http::response_head& in);
 
 // The client's own request id if it is fit to be passed on (1 to 128 visible characters of RFC 9110's tchar), otherwise
 // empty.
 std::string_view usable_request_id(const http::request_head& in) noexcept;
+
+// The first protocol that the client would switch to and may; empty for none. `allowed` are lower-case names, and the
+// result is one of them. One that has a body to send first does not get its wish: it is a wish (RFC 9110, section 7.8).
+std::string_view allowed_upgrade(const http::request_head& in, const std::vector<std::string>& allowed);
 
 } // namespace headgate::gateway

@@ -1,12 +1,16 @@
 #pragma once
 
 #include <headgate/core/timer.hpp>
+#include <headgate/http/chunked.hpp>
 #include <headgate/http/head_reader.hpp>
 #include <headgate/io/address.hpp>
+#include <headgate/io/pace.hpp>
 
 #include <chrono>
 #include <cstddef>
+#include <limits>
 #include <string>
+#include <vector>
 
 namespace headgate::gateway {
 
@@ -25,25 +29,46 @@ struct server_options {
     unsigned workers = 1;
     duration drain_timeout = 10s;
     bool access_log = true;
-    std::size_t connections_max = 10'000;  // client connections per worker; more are refused with 503
-    std::size_t stream_buffer = 64 * 1024; // the most bytes a stream holds per direction while copying
-    std::size_t splice_pipes_max = 256;    // per worker; streams beyond copy
+    std::size_t connections_max = 10'000;       // client connections per worker; more are refused with 503
+    std::size_t connections_per_client_max = 0; // over all workers; more are refused with 429; 0 for no limit
+    std::size_t stream_buffer = 64 * 1024;      // the most bytes a stream holds per direction while copying
+    std::size_t splice_pipes_max = 256;         // per worker; streams beyond copy
     duration connect_timeout = 5s;
+    tcp_liveness alive{.probe_after = 60s}; // of connections to clients and to upstreams
 };
+
+inline constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
 
 // What one route may take at the most. A time without a word on "idle" is absolute; an idle time counts from the last
 // byte that moved, and only while it is the peer that is waited for.
 struct proxy_options {
     endpoint to;
-    http::head_limits heads;
-    duration header_timeout = 15s;              // from the first byte of a client's head to its last
-    duration keep_alive_timeout = 75s;          // idle, between a client's requests
-    duration client_idle_timeout = 60s;         // idle, in a body to or from a client
-    duration first_byte_timeout = 60s;          // from the request's head sent to the response's head received
-    duration upstream_idle_timeout = 60s;       // idle, in a body to or from the upstream
-    duration upstream_keep_alive_timeout = 60s; // idle, in the pool
-    std::size_t upstream_idle_max = 64;         // connections kept in the pool of a worker
-    std::size_t interim_responses_max = 16;     // 1xx before one final response
+    http::head_limits heads;          // of requests
+    http::head_limits response_heads; // of responses
+    http::chunked_limits chunks;      // of bodies, both ways
+    std::size_t request_body_max = unlimited;
+    std::size_t requests_per_connection_max = 10'000; // the last one's answer says that it is the last
+    duration header_timeout = 15s;                    // from the first byte of a client's head to its last
+    duration keep_alive_timeout = 75s;                // idle, between a client's requests
+    duration client_idle_timeout = 60s;               // idle, in a body to or from a client
+    duration first_byte_timeout = 60s;                // from the request's head sent to the response's head received
+    duration upstream_idle_timeout = 60s;             // idle, in a body to or from the upstream
+    duration upstream_keep_alive_timeout = 60s;       // idle, in the pool
+    std::size_t upstream_idle_max = 64;               // connections kept in the pool of a worker
+    std::size_t interim_responses_max = 16;           // 1xx before one final response
+
+    // The least rate at which a body must come and be taken, over each rate_grace of waiting for the peer.
+    std::uint64_t client_rate_min = 240; // bytes per second; 0 for none
+    std::uint64_t upstream_rate_min = 0; // the same; an event stream is slow by its nature
+    duration rate_grace = 10s;
+
+    std::vector<std::string> upgrades; // the protocols that a client may switch to; none by default
+    bool connect = false;              // whether CONNECT is served, as a tunnel to the upstream
+    duration upgrade_idle_timeout = 1h;
+    duration upgrade_half_close_timeout = 60s;
+
+    pace_limits client_pace() const { return {client_idle_timeout, client_rate_min, rate_grace}; }
+    pace_limits upstream_pace() const { return {upstream_idle_timeout, upstream_rate_min, rate_grace}; }
 };
 
 struct tunnel_options {

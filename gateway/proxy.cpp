@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
+#include <gateway/duplex.hpp>
 #include <gateway/forward.hpp>
 #include <gateway/problem.hpp>
 #include <gateway/proxy.hpp>
@@ -24,6 +27,8 @@ constexpr duration linger_pause = 50ms; // how often it is looked at
 int status_of(cause c) {
     switch (c) {
     case cause::client_protocol: return 400;
+    case cause::client_method: return 405;
+    case cause::client_too_large: return 413;
     case cause::client_idle:
     case cause::client_slow_header: return 408;
     case cause::upstream_connect_timeout:
@@ -41,7 +46,8 @@ std::string describe(cause c, const request& rq, const flow_error& e) {
     const std::string detail = e.detail.empty() ? std::string() : ": " + e.detail;
     switch (c) {
     case cause::client_protocol: return "the request is malformed" + detail;
-    case cause::client_idle: return "the request's body did not go on in time";
+    case cause::client_too_large: return "the request's body" + detail;
+    case cause::client_idle: return "the request's body did not go on in time" + detail;
     case cause::upstream_refused: return upstream + " refused the connection";
     case cause::upstream_unreachable: return upstream + " cannot be reached" + detail;
     case cause::upstream_connect_timeout: return upstream + " did not accept the connection in time";
@@ -54,6 +60,10 @@ std::string describe(cause c, const request& rq, const flow_error& e) {
     case cause::overloaded: return "the gateway has no descriptors or memory left for this request";
     default: return e.message();
     }
+}
+
+std::string refusal_text(int status, std::string_view detail) {
+    return std::string(make_response({.status = status, .detail = detail, .request_id = {}, .retry_after = 1}).text());
 }
 
 struct count_guard {
@@ -69,7 +79,7 @@ private:
 } // namespace
 
 std::unique_ptr<head_parsers> parser_pool::take() {
-    if (kept_.empty()) return std::make_unique<head_parsers>(limits_);
+    if (kept_.empty()) return std::make_unique<head_parsers>(requests_, responses_);
     auto p = std::move(kept_.back());
     kept_.pop_back();
     p->request.reset();
@@ -83,27 +93,27 @@ void parser_pool::put(std::unique_ptr<head_parsers> p) noexcept {
 proxy::proxy(worker& w, const proxy_options& o)
     : worker_(w), options_(o), upstream_(o.to, {.connect_timeout = w.options().connect_timeout,
                                                 .keep_alive_timeout = o.upstream_keep_alive_timeout,
-                                                .idle_max = o.upstream_idle_max}),
-      parsers_(o.heads), refusal_(make_response({.status = 503,
-                                                 .detail = "all connections that this gateway accepts are in use",
-                                                 .request_id = {},
-                                                 .retry_after = 1})
-                                      .text()) {}
+                                                .idle_max = o.upstream_idle_max,
+                                                .alive = w.options().alive}),
+      parsers_(o.heads, o.response_heads),
+      overloaded_(refusal_text(503, "all connections that this gateway accepts are in use")),
+      too_many_(refusal_text(429, "this client has as many connections as one client may have")) {}
 
-task<> proxy::serve(socket client, peer_address peer) {
+task<> proxy::serve(socket client, client_peer peer) {
     http::inbound in;
-    for (bool first = true;; first = false) {
+    for (std::size_t requests = 0;;) {
         if (in.empty()) {
             const idle_connection idle(worker_, client);
-            const duration limit = first ? options_.header_timeout : options_.keep_alive_timeout;
+            const duration limit = requests == 0 ? options_.header_timeout : options_.keep_alive_timeout;
             if (const auto ready = co_await client.readable(limit); !ready) co_return;
         }
-        if (!co_await serve_request(client, in, peer) || worker_.draining()) co_return;
+        const bool last = ++requests >= options_.requests_per_connection_max;
+        if (!co_await serve_request(client, in, peer, last) || worker_.draining()) co_return;
     }
 }
 
 // Gives whether the connection may carry another request.
-task<bool> proxy::serve_request(socket& client, http::inbound& in, const peer_address& peer) {
+task<bool> proxy::serve_request(socket& client, http::inbound& in, const peer_address& peer, bool last) {
     request rq{.client = client, .in = in, .parsers = parser_pool::lease(parsers_)};
     rq.begun = executor::current().turn_time();
     const request_ids::id own_id = ids_.next();
@@ -115,15 +125,21 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const peer_ad
     }
     const count_guard counted(worker_.requests);
     take_head(rq, peer);
-    if (rq.verb == http::method::connect) {
-        rq.why = cause::client_protocol;
-        co_await answer(rq, 405, "CONNECT is not served here", false);
+    if (last) rq.keep_alive = false;
+    if (auto no = not_served(rq)) {
+        rq.why = no->why;
+        co_await answer(rq, status_of(no->why), std::move(no->detail), false);
         log(rq, peer);
         co_await linger(rq);
         co_return false;
     }
-    const auto end = co_await attempt(exchange(rq, {worker_, options_, upstream_}));
+    auto end = co_await attempt(exchange(rq, {worker_, options_, upstream_}));
     rq.parsers.release();
+    if (end && *end) {
+        co_await relay_switched(rq, std::move(*end));
+        log(rq, peer);
+        co_return false;
+    }
     if (end) {
         rq.why = cause::complete;
         if (!rq.uploaded) rq.persistent = false;
@@ -142,6 +158,42 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const peer_ad
     log(rq, peer);
     if (!rq.persistent && client) co_await linger(rq);
     co_return rq.persistent;
+}
+
+// The client and the upstream speak another protocol from now on.
+task<> proxy::relay_switched(request& rq, upstream_lease up) {
+    duplex joined{.on = worker_,
+                  .client = rq.client,
+                  .upstream = up.connection(),
+                  .idle_timeout = options_.upgrade_idle_timeout,
+                  .half_close_timeout = options_.upgrade_half_close_timeout,
+                  .from_client = &rq.in,
+                  .from_upstream = &up.in()};
+    const auto end = co_await attempt(relay_both_ways(joined));
+    rq.up = joined.up;
+    rq.down = joined.down;
+    if (end) {
+        rq.why = cause::complete;
+        up.close();
+    } else {
+        rq.why = joined.why ? *joined.why : cause_of(end.error().code, party::client);
+        up.drop();
+        rq.client.reset();
+    }
+}
+
+// Why a request goes no further than its head, if so.
+std::optional<proxy::refusal_of> proxy::not_served(const request& rq) const {
+    const http::request_head& head = rq.parsers->request.head();
+    if (rq.verb == http::method::connect) {
+        if (!options_.connect) return refusal_of{cause::client_method, "CONNECT is not served here"};
+        if (head.find(http::field::content_length) || head.find(http::field::transfer_encoding))
+            return refusal_of{cause::client_protocol, "CONNECT has no body (RFC 9110, section 9.3.6)"};
+    }
+    if (rq.framing.how == http::body_framing::kind::length && rq.framing.length > options_.request_body_max)
+        return refusal_of{cause::client_too_large, fmt::format("the request's body has {} bytes, and {} are allowed",
+                                                               rq.framing.length, options_.request_body_max)};
+    return std::nullopt;
 }
 
 // Reads until the head is complete. Gives false when the connection ends here: at the client's end, or after an answer.
@@ -195,6 +247,7 @@ void proxy::take_head(request& rq, const peer_address& peer) {
     rq.framing = head.framing;
     rq.client_minor = head.minor_version;
     rq.keep_alive = head.keep_alive;
+    rq.switch_to = allowed_upgrade(head, options_.upgrades);
     rq.client_address.size = peer.write_host(rq.client_address.bytes);
     if (const std::string_view given = usable_request_id(head); !given.empty()) rq.id.set(given);
 }

@@ -18,13 +18,17 @@ namespace headgate::gateway {
 struct head_parsers {
     http::request_parser request;
     http::response_parser response;
-    explicit head_parsers(const http::head_limits& l) : request(l), response(http::method::get, l) {}
+    head_parsers(const http::head_limits& requests, const http::head_limits& responses)
+        : request(requests), response(http::method::get, responses) {}
 };
 
 // Parsers that are not in use, kept for reuse: at most `kept_max`.
 class parser_pool {
 public:
-    explicit parser_pool(const http::head_limits& l) : limits_(l) { kept_.reserve(kept_max); } // put() must not fail
+    parser_pool(const http::head_limits& requests, const http::head_limits& responses)
+        : requests_(requests), responses_(responses) {
+        kept_.reserve(kept_max); // put() must not fail
+    }
 
     class lease {
     public:
@@ -46,7 +50,8 @@ private:
     std::unique_ptr<head_parsers> take();
     void put(std::unique_ptr<head_parsers> p) noexcept;
 
-    http::head_limits limits_;
+    http::head_limits requests_;
+    http::head_limits responses_;
     std::vector<std::unique_ptr<head_parsers>> kept_;
 };
 
@@ -77,16 +82,17 @@ struct request {
     bool head_read = false;
 
     time_point begun{};
-    time_point sent{};           // when the upstream had been sent the whole request
-    bool uploaded = false;       // the request's body has been read to its end
-    bool upload_refused = false; // the upstream stopped taking it; its response decides what that means
-    bool answered = false;       // a byte of a final response may have been sent
-    bool persistent = true;      // the client's connection may carry another request
-    int status = 0;              // of the final response
-    std::uint64_t up = 0;        // bytes of the request's body, framing not counted
-    std::uint64_t down = 0;      // bytes of the response's
-    std::optional<cause> why{};  // how it ended, set by whoever knows better than the error tells
-    std::string_view upstream{}; // where it was sent; lives as long as the route
+    time_point sent{};            // when the upstream had been sent the whole request
+    bool uploaded = false;        // the request's body has been read to its end
+    bool upload_refused = false;  // the upstream stopped taking it; its response decides what that means
+    bool answered = false;        // a byte of a final response may have been sent
+    bool persistent = true;       // the client's connection may carry another request
+    int status = 0;               // of the final response
+    std::uint64_t up = 0;         // bytes of the request's body, framing not counted
+    std::uint64_t down = 0;       // bytes of the response's
+    std::optional<cause> why{};   // how it ended, set by whoever knows better than the error tells
+    std::string_view switch_to{}; // the protocol that the client asks to switch to, and may; lives as long as the route
+    std::string_view upstream{};  // where it was sent; lives as long as the route
 };
 
 } // namespace headgate::gateway

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <exception>
 #include <future>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -77,8 +78,8 @@ private:
 //
 // An exception that arrives here once the others know of the worker is a defect, and they hold pointers to what it had:
 // the process ends, and whoever watches it starts another.
-void run_worker(const server_options& o, const make_service& make, access_log* log, std::promise<controls> ready,
-                const std::function<void()>& ended) {
+void run_worker(const server_options& o, const make_service& make, access_log* log, client_table* clients,
+                std::promise<controls> ready, const std::function<void()>& ended) {
     bool known = false;
     try {
         linux_kernel os;
@@ -86,10 +87,10 @@ void run_worker(const server_options& o, const make_service& make, access_log* l
         abort_source drain;
         abort_source stop;
         abort_source release;
-        worker w(l, o, log);
+        worker w(l, o, log, clients);
         const std::unique_ptr<service> s = make(w);
         const closer last(w); // the connections use the service, and must go before it
-        auto listening = listener::open(o.listen, {.reuse_port = o.listen.family() != AF_UNIX});
+        auto listening = listener::open(o.listen, {.alive = o.alive, .reuse_port = o.listen.family() != AF_UNIX});
         if (!listening) throw std::system_error(listening.error(), "cannot listen on " + o.listen.text());
         const address where = listening->where();
         w.start(std::move(*listening), *s);
@@ -113,6 +114,7 @@ class server {
 public:
     server(const server_options& o, const make_service& make, access_log* log, endings& e)
         : options_(o), make_(make), log_(log), endings_(e) {
+        if (options_.connections_per_client_max != 0) clients_.emplace(options_.connections_per_client_max);
         if (options_.listen.family() == AF_UNIX) options_.workers = 1; // the path of a Unix socket cannot be shared
     }
     server(const server&) = delete;
@@ -131,11 +133,12 @@ public:
             std::promise<controls> ready;
             std::future<controls> started = ready.get_future();
             threads_.emplace_back([this, &main, r = std::move(ready)]() mutable {
-                run_worker(options_, make_, log_, std::move(r), [&main, e = &endings_] {
-                    call_on(main, [e] {
-                        if (--e->running == 0) e->all_ended.abort();
-                    });
-                });
+                run_worker(options_, make_, log_, clients_ ? &*clients_ : nullptr, std::move(r),
+                           [&main, e = &endings_] {
+                               call_on(main, [e] {
+                                   if (--e->running == 0) e->all_ended.abort();
+                               });
+                           });
             });
             ++endings_.running;
             workers_.push_back(started.get());
@@ -198,6 +201,7 @@ private:
     server_options options_;
     const make_service& make_;
     access_log* log_;
+    std::optional<client_table> clients_; // outlives the workers' threads
     std::vector<controls> workers_;
     std::vector<std::thread> threads_;
     endings& endings_;

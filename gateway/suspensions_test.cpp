@@ -116,7 +116,7 @@ task<outcome> serve(std::unique_ptr<stage> at, Options o) {
     auto a = co_await race(first_client(at.get()), patience());
     if (a.index() == 1 || !std::get<0>(a)) co_return std::unexpected(flow_error{errc::refused, side::caller, 0, {}});
     accepted first = std::move(*std::get<0>(a));
-    co_await service.serve(std::move(first.connection), first.peer);
+    co_await service.serve(std::move(first.connection), client_peer(first.peer, nullptr));
     service.drain();
     if (service.upstream_busy() != 0)
         co_return std::unexpected(flow_error{errc::failed, side::caller, 0, "a lease is left"});
@@ -133,8 +133,9 @@ std::string head(const std::string& first_line, const std::string& fields) {
     return first_line + "\r\n" + fields + "\r\n";
 }
 
-testing::suspension_report proxied(const std::string& request, std::size_t heard, const std::string& response,
-                                   std::size_t enough) {
+testing::suspension_report proxied(
+    const std::string& request, std::size_t heard, const std::string& response, std::size_t enough,
+    void (*with)(proxy_options&) = [](proxy_options&) {}) {
     return at_every_suspension(
         [=](trial& t) {
             auto at = std::make_unique<stage>(t);
@@ -142,6 +143,7 @@ testing::suspension_report proxied(const std::string& request, std::size_t heard
             t.beside(answer(at.get(), heard, response));
             proxy_options o;
             o.to = {"127.0.0.1", 9000};
+            with(o);
             return serve<proxy>(std::move(at), o);
         },
         own_causes());
@@ -163,6 +165,24 @@ TEST(gateway_suspensions_test, AProxiedUploadWithAChunkedResponse) {
         12'300, head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked\r\n") + chunk_of_4096 + chunk_of_4096 + "0\r\n\r\n",
         8'200);
     EXPECT_TRUE(report.ok()) << report;
+}
+
+TEST(gateway_suspensions_test, ASwitchOfProtocols) {
+    const std::string ask = "Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
+    const std::string agree = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    const auto report = proxied(head("GET / HTTP/1.1", ask) + testing::body_bytes(1, 0, 12'000), 30,
+                                head("HTTP/1.1 101 Switching Protocols", agree) + testing::body_bytes(2, 0, 15'000),
+                                15'000, [](proxy_options& o) { o.upgrades = {"websocket"}; });
+    EXPECT_TRUE(report.ok()) << report;
+    EXPECT_GT(report.points, 10u);
+}
+
+TEST(gateway_suspensions_test, AConnect) {
+    const auto report =
+        proxied(head("CONNECT x:1 HTTP/1.1", "Host: x:1\r\n") + testing::body_bytes(1, 0, 12'000), 12'000,
+                testing::body_bytes(2, 0, 15'000), 15'000, [](proxy_options& o) { o.connect = true; });
+    EXPECT_TRUE(report.ok()) << report;
+    EXPECT_GT(report.points, 10u);
 }
 
 TEST(gateway_suspensions_test, ATunnel) {

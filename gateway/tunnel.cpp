@@ -1,8 +1,6 @@
 #include <headgate/core/abort_watch.hpp>
-#include <headgate/core/race.hpp>
-#include <headgate/core/sleep.hpp>
-#include <headgate/io/relay.hpp>
 
+#include <gateway/duplex.hpp>
 #include <gateway/tunnel.hpp>
 
 namespace headgate::gateway {
@@ -10,19 +8,17 @@ namespace headgate::gateway {
 struct tunnel::connection {
     socket& client;
     upstream_lease up{};
-    std::uint64_t bytes_up = 0;
-    std::uint64_t bytes_down = 0;
-    int ended = 0;          // directions that have ended cleanly
-    list_node directions{}; // the live pipelines
-    time_point changed{};   // when a direction began or ended
+    std::optional<duplex> joined{}; // from when there is an upstream
     std::optional<cause> why{};
 };
 
 tunnel::tunnel(worker& w, const tunnel_options& o)
-    : worker_(w), options_(o),
-      upstream_(o.to, {.connect_timeout = w.options().connect_timeout, .keep_alive_timeout = {}, .idle_max = 0}) {}
+    : worker_(w), options_(o), upstream_(o.to, {.connect_timeout = w.options().connect_timeout,
+                                                .keep_alive_timeout = {},
+                                                .idle_max = 0,
+                                                .alive = w.options().alive}) {}
 
-task<> tunnel::serve(socket client, peer_address peer) {
+task<> tunnel::serve(socket client, client_peer peer) {
     connection c{.client = client};
     const time_point begun = executor::current().turn_time();
     ++worker_.requests;
@@ -31,6 +27,7 @@ task<> tunnel::serve(socket client, peer_address peer) {
     if (end) {
         c.up.close();
     } else {
+        if (c.joined) c.why = c.joined->why;
         if (!c.why) c.why = cause_of(end.error().code, party::client);
         c.up.drop();
         client.reset();
@@ -42,8 +39,8 @@ task<> tunnel::serve(socket client, peer_address peer) {
                  .client = from,
                  .upstream = upstream_.name(),
                  .id = {},
-                 .up = c.bytes_up,
-                 .down = c.bytes_down,
+                 .up = c.joined ? c.joined->up : 0,
+                 .down = c.joined ? c.joined->down : 0,
                  .microseconds = std::chrono::duration_cast<std::chrono::microseconds>(took).count(),
                  .end = to_string(c.why.value_or(cause::complete))});
 }
@@ -71,45 +68,12 @@ task<> tunnel::run(connection& c) {
         }
         c.up = std::move(*up);
     }
-    c.changed = executor::current().turn_time();
-    strand clock;
-    clock.start(check_idle(c, at), at);
-    co_await all(direction(c, c.client, c.up.connection(), party::client),
-                 direction(c, c.up.connection(), c.client, party::upstream));
-}
-
-task<> tunnel::direction(connection& c, socket& from, socket& to, party sender) {
-    const bool up = sender == party::client;
-    const relay_limits limits{.buffer_bytes = worker_.options().stream_buffer,
-                              .pipes = &worker_.pipes(),
-                              .total = up ? &c.bytes_up : &c.bytes_down};
-    const outcome o =
-        co_await pipeline(pipe_options{.watchers = &c.directions}, tunnel_source{&from, limits}, tunnel_sink{&to});
-    if (!o) {
-        const bool at_sender = o.error().where == side::source;
-        c.why = cause_of(o.error().code, at_sender == up ? party::client : party::upstream);
-        co_await fail(o.error().code, o.error().where);
-    }
-    ++c.ended;
-    c.changed = executor::current().turn_time();
-}
-
-// Looks, whenever the limit may have passed, at when something last moved either way.
-task<> tunnel::check_idle(connection& c, place& at) {
-    for (;;) {
-        const duration limit =
-            c.ended == 0 ? options_.idle_timeout : std::min(options_.idle_timeout, options_.half_close_timeout);
-        time_point last = c.changed;
-        for (list_node* i = c.directions.next; i != &c.directions; i = i->next)
-            last = std::max(last, static_cast<live_pipeline*>(i)->joints.back().moved_at);
-        const duration left = last + limit - executor::current().turn_time();
-        if (left <= duration::zero()) {
-            c.why = cause::client_idle;
-            at.of->fail({errc::idle, side::caller, at.stage, {}});
-            co_return;
-        }
-        co_await sleep_for(std::min(left, options_.half_close_timeout));
-    }
+    c.joined.emplace(duplex{.on = worker_,
+                            .client = c.client,
+                            .upstream = c.up.connection(),
+                            .idle_timeout = options_.idle_timeout,
+                            .half_close_timeout = options_.half_close_timeout});
+    co_await relay_both_ways(*c.joined);
 }
 
 } // namespace headgate::gateway

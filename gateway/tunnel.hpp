@@ -16,16 +16,14 @@ class tunnel final : public service {
 public:
     tunnel(worker& w, const tunnel_options& o);
 
-    task<> serve(socket client, peer_address peer) override;
-    std::string_view refusal() const noexcept override { return {}; }
+    task<> serve(socket client, client_peer peer) override;
+    std::string_view refusal(int) const noexcept override { return {}; }
     void drain() noexcept override {}
     std::size_t upstream_busy() const noexcept override { return upstream_.busy(); }
 
 private:
     struct connection;
     task<> run(connection& c);
-    task<> direction(connection& c, socket& from, socket& to, party sender);
-    task<> check_idle(connection& c, place& at);
 
     worker& worker_;
     tunnel_options options_;

@@ -91,7 +91,7 @@ task<result<upstream_lease>> upstream::connect() {
     if (!found) co_return std::unexpected(found.error());
     std::error_code last = make_error_code(std::errc::address_not_available);
     for (const address& a : *found) {
-        auto s = co_await headgate::connect(a, limits_.connect_timeout);
+        auto s = co_await headgate::connect(a, limits_.connect_timeout, limits_.alive);
         if (s) co_return upstream_lease(*this, std::make_unique<upstream_connection>(std::move(*s)), false);
         last = s.error();
     }

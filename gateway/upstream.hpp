@@ -75,6 +75,7 @@ public:
         duration connect_timeout;
         duration keep_alive_timeout;
         std::size_t idle_max;
+        tcp_liveness alive;
     };
 
     upstream(endpoint to, limits l) : to_(std::move(to)), name_(to_.text()), limits_(l) {}

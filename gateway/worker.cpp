@@ -46,8 +46,8 @@ live_counts& live_counts::operator+=(const live_counts& o) noexcept {
     return *this;
 }
 
-worker::worker(loop& l, const server_options& o, access_log* log)
-    : loop_(l), options_(o), log_(log), pipes_(l.os(), {.pipes_max = o.splice_pipes_max}),
+worker::worker(loop& l, const server_options& o, access_log* log, client_table* clients)
+    : loop_(l), options_(o), log_(log), clients_(clients), pipes_(l.os(), {.pipes_max = o.splice_pipes_max}),
       reserve_fd_(::open("/dev/null", O_RDONLY | O_CLOEXEC)) {
     flush_.self = this;
     flush_.run = [](ready& r) { static_cast<log_flush&>(r).self->flush(); };
@@ -83,9 +83,11 @@ task<> worker::accept_connections(listener l, service& s) {
                 else
                     co_await sleep_for(shed_pause);
             } else if (connections_.size() >= options_.connections_max) {
-                refuse(std::move(a->connection), s);
+                refuse(std::move(a->connection), s, 503);
+            } else if (client_peer peer(a->peer, clients_); peer) {
+                connections_.spawn(s.serve(std::move(a->connection), std::move(peer)), &report);
             } else {
-                connections_.spawn(s.serve(std::move(a->connection), a->peer), &report);
+                refuse(std::move(a->connection), s, 429);
             }
         } catch (const std::bad_alloc&) {
             no_memory = true;
@@ -100,7 +102,7 @@ task<> worker::accept_connections(listener l, service& s) {
 task<> worker::shed(listener& l, service& s) {
     if (reserve_fd_ >= 0) {
         ::close(std::exchange(reserve_fd_, -1));
-        if (auto a = l.try_accept(); a && *a) refuse(std::move((*a)->connection), s);
+        if (auto a = l.try_accept(); a && *a) refuse(std::move((*a)->connection), s, 503);
     }
     take_reserve();
     if (reserve_fd_ >= 0) co_return;
@@ -117,8 +119,8 @@ void worker::take_reserve() noexcept {
 // Says why, if it can be said at once. What the client has sent already is read, so that closing does not become a
 // reset that takes the answer with it. Where there is nothing to say, an orderly end would look like an answer of no
 // bytes.
-void worker::refuse(socket client, service& s) {
-    const std::string_view text = s.refusal();
+void worker::refuse(socket client, service& s, int status) {
+    const std::string_view text = s.refusal(status);
     if (text.empty()) return client.reset();
     const iovec answer{const_cast<char*>(text.data()), text.size()};
     kernel& os = loop_.os();

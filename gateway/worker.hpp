@@ -9,6 +9,7 @@
 #include <string>
 
 #include <gateway/access_log.hpp>
+#include <gateway/client_table.hpp>
 #include <gateway/options.hpp>
 
 namespace headgate::gateway {
@@ -20,9 +21,10 @@ class service {
 public:
     virtual ~service() = default;
     // Serves one client's connection to its end.
-    virtual task<> serve(socket client, peer_address peer) = 0;
-    // The answer to a client that cannot be served because a limit is met; empty for none.
-    virtual std::string_view refusal() const noexcept = 0;
+    virtual task<> serve(socket client, client_peer peer) = 0;
+    // The answer to a client that cannot be served because a limit is met: of all connections (503) or of those of one
+    // client (429). Empty for none.
+    virtual std::string_view refusal(int status) const noexcept = 0;
     // The worker drains: nothing new will come.
     virtual void drain() noexcept = 0;
 
@@ -59,7 +61,8 @@ struct live_counts {
 // One thread's share of the server: its listener, its connections, its limits. Lives on its loop's thread.
 class worker {
 public:
-    worker(loop& l, const server_options& o, access_log* log);
+    // `clients` counts the connections of each client, over all workers; null for no limit.
+    worker(loop& l, const server_options& o, access_log* log, client_table* clients = nullptr);
 
     // Serves connections that come in on `l`, until it drains.
     void start(listener l, service& s);
@@ -89,7 +92,7 @@ private:
     task<> accept_connections(listener l, service& s);
     task<> shed(listener& l, service& s);
     void take_reserve() noexcept;
-    void refuse(socket client, service& s);
+    void refuse(socket client, service& s, int status);
     void flush();
 
     struct log_flush : ready {
@@ -99,6 +102,7 @@ private:
     loop& loop_;
     server_options options_;
     access_log* log_;
+    client_table* clients_;
     std::string lines_;
     log_flush flush_;
     bool draining_ = false;

@@ -13,13 +13,18 @@ bool plain(const body_framing& f) { return f.how != body_framing::kind::chunked;
 // Takes the framing off, piece by piece. Knows what of the body is still to come; does no I/O.
 class unframer {
 public:
-    explicit unframer(const body_source& s) : framing_(s.framing), decoder_(s.decoder) {
+    explicit unframer(const body_source& s) : framing_(s.framing), decoder_(s.decoder), room_(s.payload_max) {
         if (framing_.how == body_framing::kind::length) left_ = framing_.length;
         if (framing_.how == body_framing::kind::none) left_ = 0;
     }
 
     bool ended() const noexcept { return ended_ || left_ == 0; }
-    bool malformed() const noexcept { return malformed_; }
+    // Why the body cannot be taken further, if so.
+    struct fault {
+        errc code{};
+        const char* reason = nullptr;
+    };
+    const fault& wrong() const noexcept { return fault_; }
     // Payload and framing bytes that are known to be coming; the most that may be read without reading past the
     // message.
     std::uint64_t left() const noexcept { return left_; }
@@ -29,7 +34,9 @@ public:
         if (framing_.how == body_framing::kind::chunked) {
             const decode_result r = decoder_->decode(in);
             ended_ = r.state == decode_state::end;
-            malformed_ = r.state == decode_state::error;
+            if (r.state == decode_state::error) fault_ = {errc::protocol, decoder_->error().reason};
+            if (r.payload.size() > room_) fault_ = {errc::limit_exceeded, "it is longer than allowed"};
+            room_ -= std::min<std::uint64_t>(room_, r.payload.size());
             return {r.payload, r.consumed};
         }
         const std::size_t n = static_cast<std::size_t>(std::min<std::uint64_t>(in.size(), left_));
@@ -50,32 +57,37 @@ private:
     chunked_decoder* decoder_;
     std::uint64_t left_ = std::numeric_limits<std::uint64_t>::max();
     bool ended_ = false;
-    bool malformed_ = false;
+    std::uint64_t room_; // what may still come, of a chunked body; a length is known before
+    fault fault_{};
 };
 
 // Reads more, into a buffer borrowed when there is something to read. Gives 0 at the end of the connection.
-task<std::size_t> read_more(body_source& s, std::size_t buffer_bytes) {
-    if (const auto ready = co_await s.from->readable(s.limits.source_idle); !ready)
+task<std::size_t> read_more(body_source& s, source_pace& source, std::size_t buffer_bytes) {
+    source.wait();
+    if (const auto ready = co_await s.from->readable(source.idle()); !ready)
         co_await fail(idle_if_timed_out(ready.error()), side::source);
-    const auto n = co_await s.from->read_some(s.in->room(buffer_bytes), s.limits.source_idle);
+    const auto n = co_await s.from->read_some(s.in->room(buffer_bytes), source.idle());
     if (!n) {
         if (s.in->empty()) s.in->release();
         co_await fail(idle_if_timed_out(n.error()), side::source);
     }
     s.in->received(*n);
     if (*n == 0 && s.in->empty()) s.in->release();
+    if (*n != 0)
+        if (const auto slow = source.moved(*n)) co_await fail(slow, side::source, "it is slower than the minimum rate");
     co_return *n;
 }
 
 stream<chunk> body_stream(body_source s) {
     unframer body(s);
+    source_pace source(s.limits.source);
     while (!body.ended()) {
-        if (s.in->empty() && co_await read_more(s, s.limits.buffer_bytes) == 0) {
+        if (s.in->empty() && co_await read_more(s, source, s.limits.buffer_bytes) == 0) {
             if (!body.end_of_connection()) co_await fail(errc::premature_close);
             co_return;
         }
         const auto [payload, used] = body.next(s.in->bytes());
-        if (body.malformed()) co_await fail(errc::protocol, s.decoder->error().reason);
+        if (body.wrong().reason) co_await fail(body.wrong().code, body.wrong().reason);
         chunk piece = payload.empty() ? chunk() : s.in->share(payload);
         s.in->consume(used);
         if (s.limits.total) *s.limits.total += piece.size();
@@ -118,8 +130,15 @@ task<> body_sink::write(std::span<const std::string_view> pieces, bool last, std
     }
     written_ += payload;
     if (n == 0) co_return;
-    const auto written = co_await to_->write_all(std::span(parts.data(), n), idle_);
-    if (!written) co_await fail(idle_if_timed_out(written.error()), side::sink);
+    pace_.wait();
+    for (;;) {
+        const auto written = co_await to_->write_all(std::span(parts.data(), n), pace_.look_after());
+        if (written) break;
+        if (written.error() != errc::timed_out) co_await fail(written.error(), side::sink);
+        if (const auto idle = pace_.look(*to_)) co_await fail(idle, side::sink);
+    }
+    if (const auto slow = pace_.moved(*to_, payload))
+        co_await fail(slow, side::sink, "it is slower than the minimum rate");
     head_ = chunk();
 }
 
@@ -135,7 +154,7 @@ task<> relay_available(body_source& s, body_sink& sink, unframer& body, joint& o
     const std::string_view all = s.in->bytes();
     while (count < pieces.size() && used < all.size() && !body.ended()) {
         const auto [piece, n] = body.next(all.substr(used));
-        if (body.malformed()) co_await fail(errc::protocol, side::source, s.decoder->error().reason);
+        if (body.wrong().reason) co_await fail(body.wrong().code, side::source, body.wrong().reason);
         used += n;
         payload += piece.size();
         if (!piece.empty()) pieces[count++] = piece;
@@ -159,6 +178,7 @@ task<> relay(body_source source, body_sink sink, joint& out, headgate::detail::c
     out.limit = source.limits.buffer_bytes;
     limits.start();
     unframer body(source);
+    source_pace pace(source.limits.source);
     std::size_t size = std::min(first_buffer, source.limits.buffer_bytes);
     int full = 0;
     bool more = !source.in->empty() || !sink.head_sent() || body.ended();
@@ -177,7 +197,7 @@ task<> relay(body_source source, body_sink sink, joint& out, headgate::detail::c
             break;
         }
         if (!source.in->empty()) continue; // more pieces than one write takes
-        const std::size_t n = co_await read_more(source, size);
+        const std::size_t n = co_await read_more(source, pace, size);
         if (n == 0) {
             if (!body.end_of_connection()) co_await fail(errc::premature_close, side::source);
             break;

@@ -12,14 +12,16 @@
 namespace headgate::http {
 
 // The body of one message that comes in on a connection, which outlives it. Ends where the framing says; an end of the
-// connection before that fails the flow with errc::premature_close, malformed chunks with errc::protocol, and silence
-// with errc::idle.
+// connection before that fails the flow with errc::premature_close, malformed chunks with errc::protocol, silence
+// or crawling with errc::idle, and chunks of more than `payload_max` in all with
+// errc::limit_exceeded (a Content-Length can be refused before).
 struct body_source {
     socket* from;
     inbound* in;
     body_framing framing;
     chunked_decoder* decoder = nullptr; // for chunked framing; holds the trailers afterwards
     relay_limits limits;                // its total counts payload, framing not included
+    std::uint64_t payload_max = std::numeric_limits<std::uint64_t>::max();
 
     stream<chunk> into_stream() &&;
     const char* name() const noexcept { return "body"; }
@@ -30,8 +32,8 @@ struct body_source {
 // with a reset.
 class body_sink {
 public:
-    body_sink(socket& to, body_framing framing, chunk head, duration idle) noexcept
-        : to_(&to), framing_(framing), head_(std::move(head)), idle_(idle) {}
+    body_sink(socket& to, body_framing framing, chunk head, pace_limits pace) noexcept
+        : to_(&to), framing_(framing), head_(std::move(head)), pace_(pace) {}
 
     task<> write(chunk payload);
     // Fails with errc::protocol if less than the promised length was written.
@@ -56,7 +58,7 @@ private:
     socket* to_;
     body_framing framing_;
     chunk head_;
-    duration idle_;
+    sink_pace pace_;
     std::uint64_t written_ = 0;
 };
 

@@ -94,7 +94,7 @@ stream<chunk> get(std::string url, get_options o) {
                                      .in = &in,
                                      .framing = framing,
                                      .decoder = &decoder,
-                                     .limits = {.buffer_bytes = o.buffer_bytes, .source_idle = o.idle_timeout}}
+                                     .limits = {.buffer_bytes = o.buffer_bytes, .source = {.idle = o.idle_timeout}}}
                              .into_stream();
     while (auto piece = co_await body.next()) co_yield std::move(*piece);
 }

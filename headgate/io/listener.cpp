@@ -2,7 +2,6 @@
 
 #include <cerrno>
 
-#include <netinet/tcp.h>
 #include <sys/stat.h>
 
 namespace headgate {
@@ -30,7 +29,10 @@ result<listener> listener::open(const address& at, options o) {
     const int fd = os.socket(at.family(), SOCK_STREAM);
     if (fd < 0) return std::unexpected(system_error_code(-fd));
     const int one = 1;
-    if (at.family() != AF_UNIX) os.set_option(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (at.family() != AF_UNIX) {
+        os.set_option(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+        detail::set_tcp_options(os, fd, o.alive); // accepted connections inherit them: no call for each
+    }
     if (o.reuse_port) os.set_option(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     int r = os.bind(fd, at.data(), at.size());
     if (r == -EADDRINUSE && at.family() == AF_UNIX && is_stale(at)) {
@@ -69,8 +71,6 @@ bool listener::accept_operation::attempt() {
         result_ = std::unexpected(system_error_code(-fd));
         return true;
     }
-    const int one = 1;
-    if (from.ss_family != AF_UNIX) l.os().set_option(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     const result<slot*> s = l.open(fd);
     if (!s) {
         result_ = std::unexpected(s.error());

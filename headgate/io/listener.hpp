@@ -17,6 +17,7 @@ class listener {
 public:
     struct options {
         int backlog = 4096;      // connections the kernel keeps for us; it may allow fewer
+        tcp_liveness alive{};    // of the connections that come in
         bool reuse_port = false; // share the port with other listeners that say so; the kernel spreads connections
     };
 
@@ -36,7 +37,8 @@ public:
     static result<listener> open(const address& at, options o);
     static result<listener> open(const address& at) { return open(at, options{}); }
 
-    // `co_await l.accept()`: the next connection, watched by this loop, TCP_NODELAY set. Errors are the system's; after
+    // `co_await l.accept()`: the next connection, watched by this loop, TCP_NODELAY set (it has the
+    // listener's options: that is what Linux does). Errors are the system's; after
     // EMFILE, ENFILE, ENOBUFS and ENOMEM the connection still waits, and `shed` can refuse it.
     class accept_operation;
     accept_operation accept() noexcept;

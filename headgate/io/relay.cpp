@@ -11,31 +11,42 @@ namespace {
 
 constexpr std::size_t small_buffer = 16 * 1024;
 constexpr std::size_t small_splice = 8 * 1024;
+constexpr const char* too_slow = "it is slower than the minimum rate";
 constexpr int turns_to_change = 2; // how many reads of one kind in a row make the relay change its way
 
 class relay_state {
 public:
     relay_state(socket& from, socket& to, const relay_limits& limits, joint& out)
-        : from_(from), to_(to), limits_(limits), out_(out), os_(loop::current().os()) {}
+        : from_(from), to_(to), limits_(limits), out_(out), os_(loop::current().os()), source_(limits.source),
+          sink_(limits.sink) {}
 
     // Moves by copying until the end (true) or until the reads are large enough for splice (false).
     task<bool> copy() {
         int full = 0;
         std::size_t size = std::min(small_buffer, limits_.buffer_bytes);
         while (left() != 0) {
-            if (const auto ready = co_await from_.readable(limits_.source_idle); !ready)
+            source_.wait();
+            if (const auto ready = co_await from_.readable(source_.idle()); !ready)
                 co_await fail(idle_if_timed_out(ready.error()), side::source);
             chunk buffer(size);
             const std::size_t want = std::min<std::uint64_t>(size, left());
-            const auto n = co_await from_.read_some(buffer.bytes().first(want), limits_.source_idle);
+            const auto n = co_await from_.read_some(buffer.bytes().first(want), source_.idle());
             if (!n) co_await fail(idle_if_timed_out(n.error()), side::source);
             if (*n == 0) co_return true;
+            if (const auto slow = source_.moved(*n)) co_await fail(slow, side::source, too_slow);
             const bool was_full = *n == want && want == size;
             full = was_full ? full + 1 : 0;
             if (*n < size / 4) size = std::min(small_buffer, limits_.buffer_bytes);
             out_.set_held(*n);
-            const auto written = co_await to_.write_all(buffer.text().substr(0, *n), limits_.sink_idle);
-            if (!written) co_await fail(idle_if_timed_out(written.error()), side::sink);
+            iovec piece{buffer.data(), *n};
+            sink_.wait();
+            for (;;) {
+                const auto written = co_await to_.write_all(std::span(&piece, 1), sink_.look_after());
+                if (written) break;
+                if (written.error() != errc::timed_out) co_await fail(written.error(), side::sink);
+                if (const auto idle = sink_.look(to_)) co_await fail(idle, side::sink);
+            }
+            if (const auto slow = sink_.moved(to_, *n)) co_await fail(slow, side::sink, too_slow);
             moved(*n);
             if (full >= turns_to_change) {
                 if (limits_.pipes && left() > limits_.buffer_bytes) co_return false;
@@ -50,7 +61,8 @@ public:
     task<bool> splice() {
         int small = 0;
         while (left() != 0) {
-            if (const auto ready = co_await from_.readable(limits_.source_idle); !ready)
+            source_.wait();
+            if (const auto ready = co_await from_.readable(source_.idle()); !ready)
                 co_await fail(idle_if_timed_out(ready.error()), side::source);
             pipe_lease pipe = limits_.pipes->borrow();
             if (!pipe) {
@@ -67,9 +79,12 @@ public:
                 }
                 if (n < 0) co_await fail(system_error_code(static_cast<int>(-n)), side::source);
                 if (n == 0) co_return true;
+                if (const auto slow = source_.moved(static_cast<std::size_t>(n)))
+                    co_await fail(slow, side::source, too_slow);
                 pipe.bytes = static_cast<std::size_t>(n);
                 small = pipe.bytes < small_splice ? small + 1 : 0;
                 co_await empty(pipe);
+                source_.wait();
                 if (left() == 0 || !loop::current().spend()) break;
             }
             if (small > turns_to_change) co_return false;
@@ -89,17 +104,20 @@ private:
 
     task<> empty(pipe_lease& pipe) {
         out_.set_held(pipe.bytes);
+        sink_.wait();
         while (pipe.bytes != 0) {
             const ssize_t n = os_.splice(pipe.read_end(), to_.fd(), pipe.bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
             if (n > 0) {
                 pipe.bytes -= static_cast<std::size_t>(n);
+                if (const auto slow = sink_.moved(to_, static_cast<std::size_t>(n)))
+                    co_await fail(slow, side::sink, too_slow);
                 moved(static_cast<std::size_t>(n)); // at once: a slow sink takes long to empty a pipe, and is not idle
                 continue;
             }
             if (n != -EAGAIN) co_await fail(system_error_code(n == 0 ? EPIPE : static_cast<int>(-n)), side::sink);
             to_.state().writable = false;
-            if (const auto ready = co_await to_.writable(limits_.sink_idle); !ready)
-                co_await fail(idle_if_timed_out(ready.error()), side::sink);
+            while (!co_await to_.writable(sink_.look_after()))
+                if (const auto idle = sink_.look(to_)) co_await fail(idle, side::sink);
         }
     }
 
@@ -108,6 +126,8 @@ private:
     relay_limits limits_;
     joint& out_;
     kernel& os_;
+    source_pace source_;
+    sink_pace sink_;
     std::uint64_t moved_ = 0;
 
     friend task<std::uint64_t> headgate::relay_bytes(socket&, socket&, relay_limits, joint&);

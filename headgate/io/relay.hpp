@@ -1,6 +1,7 @@
 #pragma once
 
 #include <headgate/flow/pipeline.hpp>
+#include <headgate/io/pace.hpp>
 #include <headgate/io/pipe_pool.hpp>
 #include <headgate/io/socket.hpp>
 
@@ -13,8 +14,8 @@ namespace headgate {
 struct relay_limits {
     std::uint64_t bytes_max = std::numeric_limits<std::uint64_t>::max(); // stop after so many
     std::size_t buffer_bytes = 64 * 1024; // the most that is held in memory while copying
-    duration source_idle = forever;       // the longest wait for the source, while it is we who wait
-    duration sink_idle = forever;         // the longest wait for the sink to take anything
+    pace_limits source{};                 // how slowly it may come
+    pace_limits sink{};                   // how slowly it may be taken
     pipe_pool* pipes = nullptr;           // without one, all is copied
     std::uint64_t* total = nullptr;       // counts what has passed, as it passes
 };

@@ -156,7 +156,7 @@ TEST_F(relay_test, AnErrorNamesItsSide) {
     ASSERT_FALSE(end);
     EXPECT_EQ(end.error().where, side::sink);
     EXPECT_EQ(end.error().code, std::errc::connection_reset);
-    end = run(with_ends({}, {.source_idle = 3s}, [](relayed&) {}));
+    end = run(with_ends({}, {.source = {.idle = 3s}}, [](relayed&) {}));
     ASSERT_FALSE(end);
     EXPECT_EQ(end.error().where, side::source);
     EXPECT_EQ(end.error().code, errc::idle);
@@ -178,7 +178,7 @@ TEST_F(relay_test, ACleanEndIsPassedOn) {
 task<outcome> to_who_does_not_read(bool with_pipes) {
     pipe_pool pipes(loop::current().os());
     relayed r = co_await connect_both();
-    auto first = co_await race(tunnel(&r, {}, {.sink_idle = 5s, .pipes = with_pipes ? &pipes : nullptr}),
+    auto first = co_await race(tunnel(&r, {}, {.sink = {.idle = 5s}, .pipes = with_pipes ? &pipes : nullptr}),
                                write_pattern(&r.writer, 5'000'000, 5'000'000, 1h));
     co_return std::get<0>(std::move(first));
 }
@@ -190,6 +190,60 @@ TEST_F(relay_test, ASinkThatDoesNotReadIsIdle) {
         EXPECT_EQ(end.error().where, side::sink);
         EXPECT_EQ(end.error().code, errc::idle);
     }
+}
+
+// Takes `bytes` every `pause`, as long as it lives.
+task<> read_slowly(socket* from, std::size_t bytes, duration pause) {
+    std::vector<char> to(bytes);
+    for (;;) {
+        if (!co_await from->read_some(to)) co_return;
+        co_await sleep_for(pause);
+    }
+}
+
+task<outcome> to_a_slow_reader(relay_limits limits, std::size_t bytes, duration pause, std::size_t total) {
+    relayed r = co_await connect_both();
+    strand reading;
+    strand writing;
+    place& at = co_await here();
+    reading.start(read_slowly(&r.reader, bytes, pause), at);
+    writing.start(write_pattern(&r.writer, total, total, 0s), at);
+    co_return co_await tunnel(&r, {}, limits);
+}
+
+// The system has room again only when the reader has taken a good part of what waits in the socket: longer than the
+// limit, but the reader is not idle.
+TEST_F(relay_test, AReaderThatKeepsConfirmingIsNotIdle) {
+    const outcome end = run(to_a_slow_reader({.sink = {.idle = 5s}}, 4096, 1s, 400'000));
+    EXPECT_TRUE(end) << end.error().message();
+}
+
+TEST_F(relay_test, AReaderBelowTheMinimumRateIsIdle) {
+    const pace_limits pace{.idle = 1h, .rate_min = 8192, .rate_grace = 10s};
+    outcome end = run(to_a_slow_reader({.sink = pace}, 4096, 1s, 4'000'000));
+    ASSERT_FALSE(end);
+    EXPECT_EQ(end.error().where, side::sink);
+    EXPECT_EQ(end.error().code, errc::idle);
+    EXPECT_EQ(end.error().detail, "it is slower than the minimum rate");
+    end = run(to_a_slow_reader({.sink = pace}, 40'960, 1s, 4'000'000));
+    EXPECT_TRUE(end) << end.error().message();
+}
+
+task<outcome> from_a_slow_writer(relay_limits limits, std::size_t bytes, std::size_t piece, duration pause) {
+    relayed r = co_await connect_both();
+    strand writing;
+    writing.start(write_pattern(&r.writer, bytes, piece, pause), co_await here());
+    co_return co_await tunnel(&r, {}, limits);
+}
+
+TEST_F(relay_test, AWriterBelowTheMinimumRateIsIdle) {
+    const pace_limits pace{.idle = 1h, .rate_min = 100, .rate_grace = 10s};
+    outcome end = run(from_a_slow_writer({.source = pace}, 5'000, 50, 1s));
+    ASSERT_FALSE(end);
+    EXPECT_EQ(end.error().where, side::source);
+    EXPECT_EQ(end.error().code, errc::idle);
+    end = run(from_a_slow_writer({.source = pace}, 50'000, 500, 1s));
+    EXPECT_TRUE(end) << end.error().message();
 }
 
 task<> pass_some() { (void)co_await pass(300'000, 150'000, 1ms, true); }

@@ -1,5 +1,6 @@
 #include <headgate/io/socket.hpp>
 
+#include <algorithm>
 #include <cerrno>
 
 #include <netinet/in.h>
@@ -74,12 +75,33 @@ void socket::reset() noexcept {
     fd_.close();
 }
 
-task<result<socket>> connect(address to, duration limit) {
+namespace {
+
+// In whole units of `Unit`, at least one, as an int.
+template <class Unit>
+int whole(duration d) noexcept {
+    return static_cast<int>(std::clamp<std::int64_t>(std::chrono::ceil<Unit>(d).count(), 1, 32'767 * 1000));
+}
+
+} // namespace
+
+void detail::set_tcp_options(kernel& os, int fd, const tcp_liveness& alive) noexcept {
+    const auto set = [&](int level, int name, int value) { os.set_option(fd, level, name, &value, sizeof value); };
+    set(IPPROTO_TCP, TCP_NODELAY, 1);
+    if (alive.unconfirmed_max != forever)
+        set(IPPROTO_TCP, TCP_USER_TIMEOUT, whole<std::chrono::milliseconds>(alive.unconfirmed_max));
+    if (alive.probe_after == forever) return;
+    set(SOL_SOCKET, SO_KEEPALIVE, 1);
+    set(IPPROTO_TCP, TCP_KEEPIDLE, std::min(whole<std::chrono::seconds>(alive.probe_after), 32'767));
+    set(IPPROTO_TCP, TCP_KEEPINTVL, 10);
+    set(IPPROTO_TCP, TCP_KEEPCNT, 3);
+}
+
+task<result<socket>> connect(address to, duration limit, tcp_liveness alive) {
     loop& l = loop::current();
     const int fd = l.os().socket(to.family(), SOCK_STREAM);
     if (fd < 0) co_return std::unexpected(system_error_code(-fd));
-    const int one = 1;
-    if (to.family() != AF_UNIX) l.os().set_option(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (to.family() != AF_UNIX) detail::set_tcp_options(l.os(), fd, alive);
     const int r = l.os().connect(fd, to.data(), to.size());
     if (r < 0 && r != -EINPROGRESS) {
         l.os().close(fd);

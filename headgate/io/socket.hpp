@@ -38,7 +38,12 @@ private:
     slot* slot_ = nullptr;
 };
 
+struct tcp_liveness;
+
 namespace detail {
+
+// Sets what every TCP socket of ours has: TCP_NODELAY, and `alive`.
+void set_tcp_options(kernel& os, int fd, const tcp_liveness& alive) noexcept;
 
 // One operation on a descriptor: tried at once, then whenever the descriptor is ready, until it is done or `limit` has
 // passed without any progress. `Operation` has attempt(), which returns whether it is done; `fail`, which sets its
@@ -205,8 +210,18 @@ private:
     descriptor fd_;
 };
 
+// How the system finds out that the peer of a TCP connection has gone without a word: its machine, or the network to
+// it. The connection then fails with ETIMEDOUT, whether anybody reads or writes or not. `forever` leaves one out.
+struct tcp_liveness {
+    // After so long without traffic the peer is asked, up to three times, ten seconds apart (keep-alive probes).
+    duration probe_after = forever;
+    // What was sent must be confirmed within this time (TCP_USER_TIMEOUT, RFC 5482). It also ends a connection whose
+    // peer confirms but takes nothing: it should not be shorter than the limits on idle peers.
+    duration unconfirmed_max = forever;
+};
+
 // Connects to `to` within `limit`. Any error is the system's, or errc::timed_out. TCP_NODELAY is set.
-task<result<socket>> connect(address to, duration limit = forever);
+task<result<socket>> connect(address to, duration limit = forever, tcp_liveness alive = {});
 
 // Two connected Unix sockets. Errors are the system's.
 result<std::pair<socket, socket>> socket_pair();

@@ -75,7 +75,7 @@ public:
     explicit response(socket client)
         : client_(std::make_unique<socket>(std::move(client))),
           body_(*client_, {.how = http::body_framing::kind::chunked},
-                chunk("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), forever) {}
+                chunk("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), pace_limits{}) {}
     response(response&&) = default;
     response& operator=(response&&) = delete;
     ~response() {

@@ -22,8 +22,8 @@ LOG = re.compile(
     r"client=(?P<client>\S+) upstream=(?P<upstream>\S+) up=(?P<up>\d+) down=(?P<down>\d+) ms=(?P<ms>\d+\.\d{3}) "
     r"end=(?P<end>[a-z_]+) id=(?P<id>\S+)")
 ENDS = {
-    "complete", "client_closed", "client_reset", "client_idle", "client_slow_header", "client_protocol", "upstream_refused",
-    "upstream_unreachable", "upstream_connect_timeout", "upstream_closed", "upstream_reset", "upstream_timeout",
+    "complete", "client_closed", "client_reset", "client_idle", "client_slow_header", "client_protocol", "client_method",
+    "client_too_large", "upstream_refused", "upstream_unreachable", "upstream_connect_timeout", "upstream_closed", "upstream_reset", "upstream_timeout",
     "upstream_idle", "upstream_protocol", "drained", "overloaded", "internal"}
 SANITIZER_REPORT = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|terminate called")
 

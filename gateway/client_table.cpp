@@ -1,0 +1,47 @@
+#include <algorithm>
+#include <cstring>
+
+#include <gateway/client_table.hpp>
+
+namespace headgate::gateway {
+
+client_table::key client_table::client_of(const in6_addr& ip) noexcept {
+    key k;
+    std::memcpy(k.data(), &ip, k.size());
+    if (!IN6_IS_ADDR_V4MAPPED(&ip)) std::fill(k.begin() + 8, k.end(), '\0');
+    return k;
+}
+
+bool client_table::enter(const in6_addr& ip) {
+    const key k = client_of(ip);
+    shard& s = shard_of(k);
+    const std::lock_guard lock(s.mutex);
+    std::size_t& n = s.connections[k];
+    if (n >= connections_max_) return false;
+    ++n;
+    return true;
+}
+
+void client_table::leave(const in6_addr& ip) noexcept {
+    const key k = client_of(ip);
+    shard& s = shard_of(k);
+    const std::lock_guard lock(s.mutex);
+    if (const auto i = s.connections.find(k); i != s.connections.end() && --i->second == 0) s.connections.erase(i);
+}
+
+std::size_t client_table::clients() const {
+    std::size_t n = 0;
+    for (const shard& s : shards_) {
+        const std::lock_guard lock(s.mutex);
+        n += s.connections.size();
+    }
+    return n;
+}
+
+client_peer::client_peer(const peer_address& a, client_table* table) : peer_address(a) {
+    if (!table || IN6_IS_ADDR_UNSPECIFIED(&ip)) return;
+    admitted_ = table->enter(ip);
+    if (admitted_) table_ = table;
+}
+
+} // namespace headgate::gateway
