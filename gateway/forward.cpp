@@ -48,7 +48,8 @@ bool rewritten(field f) { return f == field::content_length || f == field::trans
 } // namespace
 
 chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
-    return write_head(in.head_bytes + added_bytes_max, [&](http::head_writer& w) {
+    // The authority is written twice.
+    return write_head(in.head_bytes + in.authority.text.size() + added_bytes_max, [&](http::head_writer& w) {
         w.request_line(in.method_text, in.path, in.query);
         w.add(field::host, in.authority.text);
         bool trailers = false;
