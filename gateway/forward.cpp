@@ -1,6 +1,7 @@
 #include <headgate/http/writer.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <string>
 
 #include <gateway/forward.hpp>
@@ -47,12 +48,27 @@ bool rewritten(field f) { return f == field::content_length || f == field::trans
 
 } // namespace
 
+std::optional<std::uint64_t> forwards_left(const http::request_head& in) noexcept {
+    if (in.method != http::method::options && in.method != http::method::trace) return std::nullopt;
+    std::optional<std::uint64_t> left;
+    for (const http::header& h : in.headers) {
+        if (h.id != field::max_forwards) continue;
+        std::uint64_t number = 0;
+        const char* end = h.value.data() + h.value.size();
+        const auto [stop, error] = std::from_chars(h.value.data(), end, number);
+        if (left || error != std::errc() || stop != end) return std::nullopt;
+        left = number;
+    }
+    return left;
+}
+
 chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
     // The authority is written twice.
     return write_head(in.head_bytes + in.authority.text.size() + added_bytes_max, [&](http::head_writer& w) {
         w.request_line(in.method_text, in.path, in.query);
         w.add(field::host, in.authority.text);
         bool trailers = false;
+        const std::optional<std::uint64_t> forwards = forwards_left(in);
         for (std::size_t i = 0; i < in.headers.size(); ++i) {
             const http::header& h = in.headers[i];
             if (h.id == field::te) trailers |= h.value.find("trailers") != std::string_view::npos;
@@ -63,7 +79,10 @@ chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
             case field::x_forwarded_proto:
             case field::x_request_id: continue;
             default:
-                if (!rewritten(h.id) && !in.hop_by_hop(i)) w.add(h);
+                if (h.id == field::max_forwards && forwards)
+                    w.add(h.id, *forwards - 1);
+                else if (!rewritten(h.id) && !in.hop_by_hop(i))
+                    w.add(h);
             }
         }
         add_framing(w, in, true);

@@ -115,13 +115,9 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const peer_ad
     }
     const count_guard counted(worker_.requests);
     take_head(rq, peer);
-    if (rq.verb == http::method::connect) {
-        rq.why = cause::client_protocol;
-        co_await answer(rq, 405, "CONNECT is not served here", false);
-        log(rq, peer);
-        co_await linger(rq);
-        co_return false;
-    }
+    if (rq.verb == http::method::connect) co_return co_await refuse(rq, peer, 405, "CONNECT is not served here");
+    if (forwards_left(rq.parsers->request.head()) == 0)
+        co_return co_await refuse(rq, peer, 501, "Max-Forwards ends here, and this gateway has no answer of its own");
     const auto end = co_await attempt(exchange(rq, {worker_, options_, upstream_}));
     rq.parsers.release();
     if (end) {
@@ -212,6 +208,15 @@ task<> proxy::answer(request& rq, int status, std::string detail, bool may_persi
                                      .retry_after = status == 503 ? 1 : 0});
     rq.down = out.size() - (out.text().find("\r\n\r\n") + 4);
     if (!co_await rq.client.write_all(out.text(), options_.client_idle_timeout)) rq.persistent = false;
+}
+
+// Answers a request that is not forwarded. The connection ends with it.
+task<bool> proxy::refuse(request& rq, const peer_address& peer, int status, std::string detail) {
+    rq.why = cause::client_protocol;
+    co_await answer(rq, status, std::move(detail), false);
+    log(rq, peer);
+    co_await linger(rq);
+    co_return false;
 }
 
 // Ends our direction and, if the client has sent more than was used, reads on for a while: closing with unread bytes

@@ -22,6 +22,7 @@ private:
     task<bool> serve_request(socket& client, http::inbound& in, const peer_address& peer);
     task<bool> read_head(request& rq);
     void take_head(request& rq, const peer_address& peer);
+    task<bool> refuse(request& rq, const peer_address& peer, int status, std::string detail);
     task<> answer(request& rq, int status, std::string detail, bool may_persist);
     task<> linger(request& rq);
     void log(const request& rq, const peer_address& peer);
