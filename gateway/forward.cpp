@@ -34,15 +34,6 @@ void add_forwarded_for(http::head_writer& w, const http::message_head& in, std::
     w.add(field::x_forwarded_for, list += client);
 }
 
-void add_framing(http::head_writer& w, const http::message_head& in, bool request) {
-    if (in.framing.how != http::body_framing::kind::none) {
-        w.add(in.framing);
-    } else if (!request) {
-        // A response without a body may still say how long it would be: to HEAD, and 304 (RFC 9110, section 8.6).
-        if (const http::header* h = in.find(field::content_length)) w.add(*h);
-    }
-}
-
 // Fields that are written anew from what was understood.
 bool rewritten(field f) { return f == field::content_length || f == field::transfer_encoding; }
 
@@ -85,7 +76,7 @@ chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
                     w.add(h);
             }
         }
-        add_framing(w, in, true);
+        w.add(in.framing);
         if (trailers) {
             w.add(field::te, "trailers");
             w.add(field::connection, "TE");
@@ -105,10 +96,11 @@ chunk make_client_head(const http::response_head& in, const answering& a) {
             const http::header& h = in.headers[i];
             if (!rewritten(h.id) && h.id != field::x_request_id && !in.hop_by_hop(i)) w.add(h);
         }
-        if (a.body.how == http::body_framing::kind::none)
-            add_framing(w, in, false);
-        else
-            w.add(a.body);
+        w.add(a.body);
+        // A response without a body may still say how long it would be: to HEAD, and 304. A 204 must not (RFC 9110,
+        // section 8.6).
+        const http::header* length = in.find(field::content_length);
+        if (a.body.how == http::body_framing::kind::none && length != nullptr && in.status != 204) w.add(*length);
         w.add(field::via, via);
         w.add(field::x_request_id, a.request_id);
         if (!a.persistent)
