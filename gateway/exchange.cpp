@@ -264,11 +264,11 @@ task<upstream_lease> exchange(request& rq, route r) {
     const http::request_head& head = rq.parsers->request.head();
     chunk upstream_head = make_upstream_head(
         head, {.client = rq.client_address.view(), .request_id = rq.id.view(), .switch_to = rq.switch_to});
+    rq.in.consume(head.head_bytes); // before anything fails: a connection that is kept must not see it again
     if (upstream_head.empty()) {
         rq.why = cause::client_protocol;
         co_await fail(errc::protocol, client_side, "the request's head cannot be passed on");
     }
-    rq.in.consume(head.head_bytes);
 
     // A body that is there already goes out with the head, and can be sent again.
     const std::uint64_t length = rq.framing.how == body_framing::kind::length ? rq.framing.length : 0;

@@ -2,6 +2,7 @@
 #include <headgate/http/writer.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <string>
 
 #include <gateway/forward.hpp>
@@ -34,25 +35,32 @@ void add_forwarded_for(http::head_writer& w, const http::message_head& in, std::
     w.add(field::x_forwarded_for, list += client);
 }
 
-void add_framing(http::head_writer& w, const http::message_head& in, bool request) {
-    if (in.framing.how != http::body_framing::kind::none) {
-        w.add(in.framing);
-    } else if (!request) {
-        // A response without a body may still say how long it would be: to HEAD, and 304 (RFC 9110, section 8.6).
-        if (const http::header* h = in.find(field::content_length)) w.add(*h);
-    }
-}
-
 // Fields that are written anew from what was understood.
 bool rewritten(field f) { return f == field::content_length || f == field::transfer_encoding; }
 
 } // namespace
 
+std::optional<std::uint64_t> forwards_left(const http::request_head& in) noexcept {
+    if (in.method != http::method::options && in.method != http::method::trace) return std::nullopt;
+    std::optional<std::uint64_t> left;
+    for (const http::header& h : in.headers) {
+        if (h.id != field::max_forwards) continue;
+        std::uint64_t number = 0;
+        const char* end = h.value.data() + h.value.size();
+        const auto [stop, error] = std::from_chars(h.value.data(), end, number);
+        if (left || error != std::errc() || stop != end) return std::nullopt;
+        left = number;
+    }
+    return left;
+}
+
 chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
-    return write_head(in.head_bytes + added_bytes_max, [&](http::head_writer& w) {
+    // The authority is written twice.
+    return write_head(in.head_bytes + in.authority.text.size() + added_bytes_max, [&](http::head_writer& w) {
         w.request_line(in.method_text, in.path, in.query);
         w.add(field::host, in.authority.text);
         bool trailers = false;
+        const std::optional<std::uint64_t> forwards = forwards_left(in);
         for (std::size_t i = 0; i < in.headers.size(); ++i) {
             const http::header& h = in.headers[i];
             if (h.id == field::te) trailers |= h.value.find("trailers") != std::string_view::npos;
@@ -63,10 +71,13 @@ chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
             case field::x_forwarded_proto:
             case field::x_request_id: continue;
             default:
-                if (!rewritten(h.id) && !in.hop_by_hop(i)) w.add(h);
+                if (h.id == field::max_forwards && forwards)
+                    w.add(h.id, *forwards - 1);
+                else if (!rewritten(h.id) && !in.hop_by_hop(i))
+                    w.add(h);
             }
         }
-        add_framing(w, in, true);
+        w.add(in.framing);
         if (trailers) w.add(field::te, "trailers");
         if (!f.switch_to.empty()) w.add(field::upgrade, f.switch_to);
         if (trailers || !f.switch_to.empty())
@@ -86,10 +97,11 @@ chunk make_client_head(const http::response_head& in, const answering& a) {
             const http::header& h = in.headers[i];
             if (!rewritten(h.id) && h.id != field::x_request_id && !in.hop_by_hop(i)) w.add(h);
         }
-        if (a.body.how == http::body_framing::kind::none)
-            add_framing(w, in, false);
-        else
-            w.add(a.body);
+        w.add(a.body);
+        // A response without a body may still say how long it would be: to HEAD, and 304. A 204 must not (RFC 9110,
+        // section 8.6).
+        const http::header* length = in.find(field::content_length);
+        if (a.body.how == http::body_framing::kind::none && length != nullptr && in.status != 204) w.add(*length);
         w.add(field::via, via);
         w.add(field::x_request_id, a.request_id);
         if (!a.persistent)

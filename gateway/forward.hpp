@@ -3,11 +3,17 @@
 #include <headgate/core/chunk.hpp>
 #include <headgate/http/message.hpp>
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace headgate::gateway {
+
+// How often the request may still be forwarded: Max-Forwards of OPTIONS and TRACE (RFC 9110, section 7.6.2). At 0 it
+// must be answered here. Nothing if the request does not say, or not in one number.
+std::optional<std::uint64_t> forwards_left(const http::request_head& in) noexcept;
 
 // What a request is sent on with, beyond what it came with.
 struct forwarding {
@@ -18,8 +24,8 @@ struct forwarding {
 };
 
 // The head to send to the upstream: everything end-to-end as it came, hop-by-hop fields and those that Connection names
-// left out (RFC 9110, section 7.6.1), framing written from what was understood, Via, X-Forwarded-For (appended to),
-// -Host, -Proto and X-Request-Id (ours). An empty chunk if it cannot be written.
+// left out (RFC 9110, section 7.6.1), framing written from what was understood, Max-Forwards counted down, Via,
+// X-Forwarded-For (appended to), -Host, -Proto and X-Request-Id (ours). An empty chunk if it cannot be written.
 chunk make_upstream_head(const http::request_head& in, const forwarding& f);
 
 // The head to send to the client. `persistent` says whether the connection stays open, `body` how it is framed towards

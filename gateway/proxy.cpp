@@ -27,7 +27,6 @@ constexpr duration linger_pause = 50ms; // how often it is looked at
 int status_of(cause c) {
     switch (c) {
     case cause::client_protocol: return 400;
-    case cause::client_method: return 405;
     case cause::client_too_large: return 413;
     case cause::client_idle:
     case cause::client_slow_header: return 408;
@@ -128,7 +127,7 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const peer_ad
     if (last) rq.keep_alive = false;
     if (auto no = not_served(rq)) {
         rq.why = no->why;
-        co_await answer(rq, status_of(no->why), std::move(no->detail), false);
+        co_await answer(rq, no->status, std::move(no->detail), false);
         log(rq, peer);
         co_await linger(rq);
         co_return false;
@@ -186,13 +185,17 @@ task<> proxy::relay_switched(request& rq, upstream_lease up) {
 std::optional<proxy::refusal_of> proxy::not_served(const request& rq) const {
     const http::request_head& head = rq.parsers->request.head();
     if (rq.verb == http::method::connect) {
-        if (!options_.connect) return refusal_of{cause::client_method, "CONNECT is not served here"};
+        if (!options_.connect) return refusal_of{cause::client_method, 405, "CONNECT is not served here"};
         if (head.find(http::field::content_length) || head.find(http::field::transfer_encoding))
-            return refusal_of{cause::client_protocol, "CONNECT has no body (RFC 9110, section 9.3.6)"};
+            return refusal_of{cause::client_protocol, 400, "CONNECT has no body (RFC 9110, section 9.3.6)"};
     }
+    if (forwards_left(head) == 0)
+        return refusal_of{cause::client_method, 501,
+                          "Max-Forwards ends here, and this gateway has no answer of its own"};
     if (rq.framing.how == http::body_framing::kind::length && rq.framing.length > options_.request_body_max)
-        return refusal_of{cause::client_too_large, fmt::format("the request's body has {} bytes, and {} are allowed",
-                                                               rq.framing.length, options_.request_body_max)};
+        return refusal_of{cause::client_too_large, 413,
+                          fmt::format("the request's body has {} bytes, and {} are allowed", rq.framing.length,
+                                      options_.request_body_max)};
     return std::nullopt;
 }
 

@@ -26,6 +26,7 @@ private:
     task<> relay_switched(request& rq, upstream_lease up);
     struct refusal_of {
         cause why;
+        int status;
         std::string detail;
     };
     std::optional<refusal_of> not_served(const request& rq) const;

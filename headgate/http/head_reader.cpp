@@ -33,6 +33,16 @@ line_fault malformed_name(std::string_view line, const char* colon) {
     return {"a field name may hold letters, digits and !#$%&'*+-.^_`|~ only (RFC 9110, section 5.6.2)", at};
 }
 
+bool same_name(std::string_view a, std::string_view b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
+}
+
+// X-Forwarded-Port and its like, of which there are too many to know: what proxies in front of us say of the client.
+bool is_forwarding_name(std::string_view name) {
+    constexpr std::string_view prefix = "x-forwarded-";
+    return equals_lowered(name.substr(0, prefix.size()), prefix);
+}
+
 } // namespace
 
 const char* control_reason(const char* p, const char* end) noexcept {
@@ -204,14 +214,11 @@ bool head_reader::read_connection(std::string_view bytes, message_head& head) no
     bool stay = false;
     bool upgrade = false;
     std::size_t options = 0;
-    const auto mark = [&head](field id, std::string_view name) {
+    const auto mark = [&head](std::string_view name) {
         for (std::size_t i = 0; i < head.headers.size(); ++i) {
             const header& h = head.headers[i];
-            const bool same = id != field::other ? h.id == id
-                                                 : h.id == field::other && h.name.size() == name.size() &&
-                                                       std::equal(name.begin(), name.end(), h.name.begin(),
-                                                                  [](char a, char b) { return lower(a) == lower(b); });
-            if (same) head.connection_named[i / 64] |= std::uint64_t{1} << (i % 64);
+            if (h.id == field::other && same_name(h.name, name))
+                head.connection_named[i / 64] |= std::uint64_t{1} << (i % 64);
         }
     };
     if (head.headers.contains(field::connection)) {
@@ -234,7 +241,7 @@ bool head_reader::read_connection(std::string_view bytes, message_head& head) no
                                 offset_in(bytes, option.data()), h.name);
                 stay = stay || id == field::keep_alive;
                 upgrade = upgrade || id == field::upgrade;
-                if (id != field::host && id != field::content_length) mark(id, option);
+                if (id == field::other && !is_forwarding_name(option)) mark(option);
             }
         }
     }

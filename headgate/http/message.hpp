@@ -106,8 +106,9 @@ struct message_head {
     // HTTP/1.1, an Upgrade field, and "upgrade" among the connection options (RFC 9110, section 7.8).
     bool upgrade = false;
 
-    // Bit i: headers[i] is named by Connection. Host and Content-Length never are, whatever Connection says: a client
-    // must not be able to have them removed.
+    // Bit i: headers[i] is named by Connection. The fields that we know to be end-to-end (Host, Content-Length,
+    // Authorization and so on) and X-Forwarded-* never are, whatever Connection says: a sender must not name them (RFC
+    // 9110, section 7.6.1), and a client must not be able to have removed what a proxy in front of us has put there.
     std::array<std::uint64_t, header_list::capacity / 64> connection_named{};
 
     const header* find(field id) const noexcept { return headers.find(id); }

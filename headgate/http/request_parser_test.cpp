@@ -404,8 +404,21 @@ TEST(RequestParser, FieldsNamedByConnectionAreHopByHop) { // RFC 9110, section 7
     const request_head& head = p.parser.head();
     std::string hops;
     for (std::size_t i = 0; i < head.headers.size(); ++i) hops += head.hop_by_hop(i) ? '1' : '0';
-    EXPECT_EQ(hops, "0110111"
+    EXPECT_EQ(hops, "0110101"
                     "01");
+}
+
+TEST(RequestParser, EndToEndFieldsStayWhateverConnectionSays) { // RFC 9110, section 7.6.1
+    for (const std::string_view name : {"Authorization", "cookie", "X-Forwarded-For", "x-forwarded-port",
+                                        "X-FORWARDED-ANYTHING", "X-Real-IP", "Forwarded", "Via", "Cache-Control"}) {
+        const parsed p{get("Connection: " + std::string(name) + "\r\n" + std::string(name) + ": a\r\n")};
+        ASSERT_EQ(p.result.state, parse_state::complete) << p.verdict;
+        EXPECT_FALSE(p.parser.head().hop_by_hop(2)) << name;
+    }
+    for (const std::string_view name : {"X-Forwarded", "X-Forwarde-Port", "X-Hop"}) {
+        const parsed p{get("Connection: " + std::string(name) + "\r\n" + std::string(name) + ": a\r\n")};
+        EXPECT_TRUE(p.parser.head().hop_by_hop(2)) << name;
+    }
 }
 
 TEST(RequestParser, Upgrade) { // RFC 9110, section 7.8

@@ -144,7 +144,7 @@ class BadRequests(GatewayCase):
         client.half_close()
         self.assertEqual(client.wait_end().bytes, 0)
 
-    def test_max_forwards_and_expectations_that_are_not_known(self):
+    def test_expectations_that_are_not_known(self):
         """Passed on: it is for the origin to judge."""
         self.start(script=lambda conn: conn.serve(lambda c, head: c.respond(200, [("X-Expect", head["Expect"])], b"")))
         self.assertEqual(self.client().exchange("GET", "/", ("Expect", "miracles")).head["X-Expect"], "miracles")
