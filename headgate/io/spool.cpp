@@ -40,12 +40,16 @@ public:
     // Takes the first chunk, or its first `most` bytes.
     chunk take(std::size_t most = SIZE_MAX) {
         chunk& first = chunks_.front();
-        chunk taken = first.size() <= most ? std::move(first) : first.slice(0, most);
-        bytes_ -= taken.size();
-        if (first.empty())
+        const std::size_t n = std::min(first.size(), most);
+        bytes_ -= n;
+        chunk taken;
+        if (n < first.size()) {
+            taken = first.slice(0, n);
+            first.remove_prefix(n);
+        } else {
+            taken = std::move(first);
             chunks_.pop_front();
-        else
-            first.remove_prefix(taken.size());
+        }
         return taken;
     }
     void put_back(chunk item) {

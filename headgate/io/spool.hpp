@@ -38,7 +38,7 @@ struct spool_options {
 //
 // Memory: on top of `memory_limit`, which is at least `memory_min`, comes one item of the source at the most, and one
 // piece, a quarter of the limit but at most 256 KiB, if the consumer takes the last of the memory while the disk is
-// full.
+// full. The limit is of bytes; small chunks are packed, so that their buffers take about twice as much at the most.
 //
 // Disk: the file is made when memory is full for the first time. It has no name, is never larger than `disk_limit`, and
 // gives back what has been read where the file system can punch holes. It is closed when the source has ended and all

@@ -3,7 +3,6 @@
 #include <headgate/io/linux_kernel.hpp>
 #include <headgate/io/offload.hpp>
 #include <headgate/io/spool.hpp>
-#include <headgate/io/unnamed_file.hpp>
 #include <headgate/testing/fixture.hpp>
 #include <headgate/testing/leftovers.hpp>
 #include <headgate/testing/limits.hpp>
@@ -408,6 +407,27 @@ TEST(spool_full_test, OnAFullFileSystemItDoesWithWhatWasWrittenAndItsMemory) {
     EXPECT_STREQ(text, "\n");
 }
 
+TEST_P(spool_test, TheFolderIsThatOfTemporaryFiles) {
+    const char* set = std::getenv("TMPDIR");
+    const std::string before_this = set ? set : "";
+    for (const std::string& where : {folder / "", std::string("/var/tmp")}) {
+        if (where == "/var/tmp")
+            ::unsetenv("TMPDIR");
+        else
+            ::setenv("TMPDIR", where.c_str(), 1);
+        checked seen;
+        std::optional<outcome> end;
+        nursery n;
+        n.spawn(keep(pipeline(body(100'000, 5000), spooled(memory, disk), checking_sink{&seen, {}}), &end));
+        until([&] { return file_in(where) != -1; });
+    }
+    if (set)
+        ::setenv("TMPDIR", before_this.c_str(), 1);
+    else
+        ::unsetenv("TMPDIR");
+    nothing_left();
+}
+
 TEST_P(spool_test, AFileThatCannotBeReadFailsTheFlow) {
     checked seen;
     std::optional<outcome> end;
@@ -573,39 +593,6 @@ TEST_F(spool_time_test, EveryEndAtEveryPointLeavesNothing) {
     EXPECT_TRUE(report.ok()) << report;
     EXPECT_GT(report.points, 20u);
     EXPECT_GT(spilled, 100'000u);
-}
-
-TEST(unnamed_file_test, WithoutTheSystemsHelpItsNameIsTakenAway) {
-    const testing::temporary_folder folder;
-    for (const bool help : {true, false}) {
-        unnamed_file f;
-        ASSERT_FALSE(help ? f.open_in(folder / "") : f.open_unlinked(folder / ""));
-        EXPECT_EQ(folder.names(), names());
-        std::string first = "first", second = " and second";
-        iovec parts[] = {{first.data(), first.size()}, {second.data(), second.size()}};
-        const auto w = f.write(parts, 10);
-        EXPECT_FALSE(w.error);
-        EXPECT_EQ(w.bytes, 16u);
-        std::string got(16, 0);
-        EXPECT_FALSE(f.read(got, 10).error);
-        EXPECT_EQ(got, "first and second");
-        f.discard(10, 5);
-        EXPECT_FALSE(f.read(got, 10).error);
-        EXPECT_EQ(got, std::string(5, 0) + " and second");
-        f.clear();
-        EXPECT_EQ(f.read(got, 10).error, system_error_code(EIO));
-    }
-}
-
-TEST(unnamed_file_test, SaysWhyItCannotBeMade) {
-    const testing::temporary_folder folder;
-    unnamed_file f;
-    EXPECT_EQ(f.open_in(folder / "none"), system_error_code(ENOENT));
-    EXPECT_EQ(f.open_unlinked(folder / "none"), system_error_code(ENOENT));
-    const testing::descriptors_left none(0);
-    EXPECT_EQ(f.open_in(folder / ""), system_error_code(EMFILE));
-    EXPECT_EQ(f.open_unlinked(folder / ""), system_error_code(EMFILE));
-    EXPECT_FALSE(f.is_open());
 }
 
 } // namespace
