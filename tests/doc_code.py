@@ -1,21 +1,27 @@
-"""The C++ of docs/testing-your-streams.md is in the example that is compiled and run."""
+"""The C++ of these pages is in the examples that are compiled and run."""
 
 import pathlib
 import re
 import sys
 
 root = pathlib.Path(__file__).resolve().parent.parent
+pages = {
+    "docs/testing-your-streams.md": "examples/testing_example_test.cpp",
+    "docs/architecture.md": "examples/architecture_example_test.cpp",
+}
 
 
 def squeezed(text):
     return re.sub(r"\s+", "", text)
 
 
-code = squeezed((root / "examples/testing_example_test.cpp").read_text())
-page = (root / "docs/testing-your-streams.md").read_text()
-blocks = re.findall(r"^```cpp\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-missing = [b for b in blocks if squeezed(b) not in code]
-for block in missing:
-    print("not in examples/testing_example_test.cpp:\n" + block)
-print(f"{len(blocks)} blocks, {len(missing)} missing")
-sys.exit(1 if missing or not blocks else 0)
+wrong = False
+for page, example in pages.items():
+    code = squeezed((root / example).read_text())
+    blocks = re.findall(r"^```cpp\n(.*?)^```", (root / page).read_text(), re.DOTALL | re.MULTILINE)
+    missing = [b for b in blocks if squeezed(b) not in code]
+    for block in missing:
+        print(f"not in {example}:\n{block}")
+    print(f"{page}: {len(blocks)} blocks, {len(missing)} missing")
+    wrong = wrong or bool(missing) or not blocks
+sys.exit(1 if wrong else 0)

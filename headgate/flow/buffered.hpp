@@ -37,6 +37,8 @@ stream<T> buffer(stream<T> in, std::size_t limit) {
 
 // A stage that reads ahead of its consumer, in memory, up to `limit` bytes: its source then runs while the consumer is
 // busy. At the limit the source waits. The item that is read but does not fit yet comes on top, one at the most.
+//
+// When the source fails, the chain fails at once, and what was read ahead is not delivered any more.
 struct buffered {
     explicit buffered(std::size_t limit_bytes) noexcept : limit(limit_bytes) {}
 

@@ -4,13 +4,12 @@
 #include <headgate/io/linux_kernel.hpp>
 #include <headgate/io/offload.hpp>
 #include <headgate/testing/leftovers.hpp>
+#include <headgate/testing/limits.hpp>
 #include <headgate/testing/temporary_folder.hpp>
 
-#include <csignal>
 #include <stdexcept>
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 namespace headgate {
@@ -157,28 +156,10 @@ TEST_F(files_test, ReplacesNothingButAFile) {
     EXPECT_EQ(directory.error().code, system_error_code(EISDIR));
 }
 
-// The largest file that this process may write, for as long as it lives; a stand-in for the size of the disk.
-class file_size_limit {
-public:
-    explicit file_size_limit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-        ::getrlimit(RLIMIT_FSIZE, &before_);
-        const rlimit now{.rlim_cur = bytes, .rlim_max = before_.rlim_max};
-        ::setrlimit(RLIMIT_FSIZE, &now);
-    }
-    ~file_size_limit() {
-        ::setrlimit(RLIMIT_FSIZE, &before_);
-        std::signal(SIGXFSZ, handler_);
-    }
-
-private:
-    void (*handler_)(int);
-    rlimit before_{};
-};
-
 TEST_F(files_test, AFullDiskLeavesNothingBehind) {
     folder.write("out", "old");
     for (const std::size_t item : {100u, 100'000u}) { // the first fails at finish(), the second at write()
-        const file_size_limit full(item == 100u ? 50 : 150'000);
+        const testing::file_size_limit full(item == 100u ? 50 : 150'000);
         const outcome end = end_of(pipeline(chunks_of(item, 3, 'x'), files::create(folder / "out")));
         ASSERT_FALSE(end);
         EXPECT_EQ(end.error().code, system_error_code(EFBIG));
@@ -187,6 +168,33 @@ TEST_F(files_test, AFullDiskLeavesNothingBehind) {
     }
     EXPECT_EQ(folder.names(), names{"out"});
     EXPECT_EQ(folder.read("out"), "old");
+}
+
+// The first descriptor is missing for the source, the second for the sink. Before that there are enough: a sanitizer
+// needs some when it meets a type for the first time.
+TEST_F(files_test, WithoutADescriptorItFailsWithThePathAndLeavesNothingBehind) {
+    const std::string in = folder.write("in", numbered(1'000'000));
+    for (const unsigned left : {10u, 0u, 1u}) {
+        const auto copied = [&] {
+            const testing::descriptors_left limit(left);
+            return l.run(pipeline(files::read(in), files::create(folder / "out")));
+        }();
+        while (l.remote_away() != 0) ASSERT_FALSE(l.turn());
+        EXPECT_EQ(leftovers::now(), before);
+        ASSERT_TRUE(copied);
+        if (left == 10) {
+            ASSERT_TRUE(*copied);
+            folder.write("out", "old");
+            continue;
+        }
+        ASSERT_FALSE(*copied);
+        const flow_error& e = copied->error();
+        EXPECT_EQ(e.code, system_error_code(EMFILE));
+        EXPECT_EQ(e.where, left == 0 ? side::source : side::sink);
+        EXPECT_EQ(e.detail, left == 0 ? in : folder / "out");
+        EXPECT_EQ(folder.names(), (names{"in", "out"}));
+        EXPECT_EQ(folder.read("out"), "old");
+    }
 }
 
 TEST_F(files_test, AFailingStageLeavesNothingBehind) {

@@ -5,6 +5,7 @@
 #include <headgate/flow/buffered.hpp>
 #include <headgate/http/client.hpp>
 #include <headgate/io/files.hpp>
+#include <headgate/io/spool.hpp>
 #include <headgate/stages/gzip.hpp>
 #include <headgate/stages/lines.hpp>
 #include <headgate/stages/tally.hpp>
@@ -231,6 +232,14 @@ task<outcome> export_in_step(database* db, socket client) {
 task<outcome> export_little_buffered(database* db, socket client) {
     return pipeline(query(db, orders), &format_csv, buffered(64 * 1024), response(std::move(client)));
 }
+// Memory for a fraction of it, and a disk.
+task<outcome> export_spooled(database* db, socket client) {
+    return pipeline(query(db, orders), &format_csv, spooled(64 * 1024, 1024 * 1024), response(std::move(client)));
+}
+// Both together for a part of it.
+task<outcome> export_little_spooled(database* db, socket client) {
+    return pipeline(query(db, orders), &format_csv, spooled(64 * 1024, 128 * 1024), response(std::move(client)));
+}
 
 class leak_l4 : public leaks {
 protected:
@@ -250,6 +259,9 @@ protected:
         if (rows) *rows = db.rows;
         std::string problem = end ? "the client has not read, and yet it ended; " : "";
         if (db.leased != 0) problem += "a connection is leased; ";
+        // With room for what comes: large pieces pass slowly through a small window.
+        const int room = 1024 * 1024;
+        os.set_option(e.client.fd(), SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
         const std::string got = run(read_to_end(&e.client));
         turns(5);
         if (payload_of(got) != csv_of(orders)) problem += "the client got something else; ";
@@ -260,6 +272,13 @@ protected:
 };
 
 TEST_F(leak_l4, TheConnectionGoesBackWhenItsLastRowIsRead) { EXPECT_EQ(before_the_client_reads(export_buffered), ""); }
+TEST_F(leak_l4, WhatMemoryDoesNotHoldWaitsOnDisk) { EXPECT_EQ(before_the_client_reads(export_spooled), ""); }
+TEST_F(leak_l4, WhenMemoryAndDiskAreFullItIsBackpressureAndNoFailure) {
+    std::size_t rows = 0;
+    EXPECT_EQ(before_the_client_reads(export_little_spooled, &rows), "a connection is leased; ");
+    EXPECT_GT(rows * row_bytes, 180'000u);
+    EXPECT_LT(rows, orders);
+}
 TEST_F(leak_l4, AFullBufferIsBackpressureAndNoFailure) {
     std::size_t rows = 0;
     EXPECT_EQ(before_the_client_reads(export_little_buffered, &rows), "a connection is leased; ");

@@ -3,13 +3,12 @@
 
 #include <headgate/io/files.hpp>
 #include <headgate/stages/gzip.hpp>
+#include <headgate/testing/limits.hpp>
 
-#include <csignal>
 #include <vector>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <tests/rows/support.hpp>
@@ -60,26 +59,6 @@ task<outcome> compress_naively(std::string from, std::string to, compressor how)
     co_return transfer{};
 }
 
-// While it lives, a file that grows beyond `bytes` gets EFBIG: a disk that is full.
-class disk_of {
-public:
-    explicit disk_of(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-        ::getrlimit(RLIMIT_FSIZE, &before_);
-        const rlimit now{bytes, before_.rlim_max};
-        ::setrlimit(RLIMIT_FSIZE, &now);
-    }
-    ~disk_of() {
-        ::setrlimit(RLIMIT_FSIZE, &before_);
-        std::signal(SIGXFSZ, handler_);
-    }
-    disk_of(const disk_of&) = delete;
-    disk_of& operator=(const disk_of&) = delete;
-
-private:
-    void (*handler_)(int);
-    rlimit before_{};
-};
-
 // Text that does not compress well.
 std::string noise(std::size_t bytes) {
     std::string text(bytes, 0);
@@ -112,7 +91,7 @@ protected:
         std::array<failure, 3> all;
         all[0] = of(flow, folder / "none.csv", compressor::good);
         all[1] = of(flow, in, compressor::failing);
-        const disk_of full(100'000);
+        const testing::file_size_limit full(100'000);
         all[2] = of(flow, in, compressor::good);
         return all;
     }

@@ -1,0 +1,373 @@
+#include <headgate/core/joint.hpp>
+#include <headgate/core/task.hpp>
+#include <headgate/io/offload.hpp>
+#include <headgate/io/spool.hpp>
+#include <headgate/io/unnamed_file.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <deque>
+#include <ranges>
+#include <vector>
+
+namespace headgate {
+
+namespace {
+
+constexpr std::size_t packed_below = 16 * 1024;
+constexpr duration pause_after_refusal = std::chrono::seconds(1);
+
+// Chunks in their order. Small ones, and those that fill less than half of their buffer, are packed together, so that
+// buffers take at most about twice the bytes that are counted.
+class chunk_queue {
+public:
+    explicit chunk_queue(std::size_t pack_bytes) noexcept : pack_bytes_(pack_bytes) {}
+
+    std::size_t bytes() const noexcept { return bytes_; }
+    bool empty() const noexcept { return chunks_.empty(); }
+
+    void add(chunk item) {
+        bytes_ += item.size();
+        const bool loose = item.size() < packed_below || item.size() < item.capacity() / 2;
+        if (!loose || chunks_.empty()) return chunks_.push_back(std::move(item));
+        if (chunks_.back().append(item.text())) return;
+        chunk pack(std::max(item.size(), pack_bytes_));
+        pack.truncate(0);
+        pack.append(item.text());
+        chunks_.push_back(std::move(pack));
+    }
+    // Takes the first chunk, or its first `most` bytes.
+    chunk take(std::size_t most = SIZE_MAX) {
+        chunk& first = chunks_.front();
+        const std::size_t n = std::min(first.size(), most);
+        bytes_ -= n;
+        chunk taken;
+        if (n < first.size()) {
+            taken = first.slice(0, n);
+            first.remove_prefix(n);
+        } else {
+            taken = std::move(first);
+            chunks_.pop_front();
+        }
+        return taken;
+    }
+    void put_back(chunk item) {
+        bytes_ += item.size();
+        chunks_.push_front(std::move(item));
+    }
+    // Appends what follows the first chunks, of which at most `keep` bytes stay, to `to`.
+    void move_rest(std::size_t keep, chunk_queue& to) {
+        std::size_t n = 0, kept = 0;
+        while (n < chunks_.size() && kept + chunks_[n].size() <= keep) kept += chunks_[n++].size();
+        for (std::size_t i = n; i < chunks_.size(); ++i) to.chunks_.push_back(std::move(chunks_[i]));
+        chunks_.resize(n);
+        to.bytes_ += bytes_ - kept;
+        bytes_ = kept;
+    }
+
+private:
+    std::size_t pack_bytes_;
+    std::deque<chunk> chunks_;
+    std::size_t bytes_ = 0;
+};
+
+// What a call that writes is given and gives back.
+struct writing {
+    unnamed_file file;
+    std::string folder; // where to make the file, if it is not open
+    std::vector<chunk> data;
+    std::int64_t at = 0;
+    unnamed_file::done done{};
+};
+writing write_piece(writing w) {
+    if (!w.file.is_open()) w.done.error = w.file.open_in(w.folder);
+    if (w.done.error) return w;
+    std::vector<iovec> parts;
+    parts.reserve(w.data.size());
+    for (chunk& c : w.data) parts.push_back({c.data(), c.size()});
+    w.done = w.file.write(parts, w.at);
+    return w;
+}
+
+// The same for one that reads; it also gives the space back.
+struct reading {
+    unnamed_file file;
+    chunk data;
+    std::int64_t at = 0;
+    bool last = false; // nothing else is in the file
+    unnamed_file::done done{};
+};
+reading read_piece(reading r) noexcept {
+    r.done = r.file.read(r.data.bytes(), r.at);
+    if (r.done.error) return r;
+    if (r.last)
+        r.file.clear();
+    else
+        r.file.discard(r.at, r.data.size());
+    return r;
+}
+
+// What is kept, oldest first: `front_` in memory, then the file, a ring of `disk_limit_` bytes, then `back_` in memory.
+// As long as nothing is in the file or on its way there, all is in `front_`; otherwise that has at most half of the
+// memory, and new bytes go to `back_`.
+//
+// Three coroutines share it and wait here for each other: what reads the source, what calls the disk, and the stage
+// itself on behalf of its consumer. One call to the disk runs at a time.
+class spool {
+public:
+    enum part : std::uint8_t { source, disk, consumer };
+
+    spool(std::size_t memory_limit, std::size_t disk_limit, const spool_options& o, place& at)
+        : memory_limit_(std::max(memory_limit, spooled::memory_min)), disk_limit_(disk_limit),
+          piece_(std::min(memory_limit_ / 4, chunk_bulk)), folder_(o.folder), usage_(o.usage ? o.usage : &own_usage_),
+          at_(at) {
+        retry_.of = this;
+        retry_.fire = [](timer& t) { static_cast<pause&>(t).of->changed(); };
+    }
+    ~spool() {
+        usage_->memory -= memory_told_;
+        usage_->disk -= disk_told_;
+    }
+    spool(const spool&) = delete;
+    spool& operator=(const spool&) = delete;
+
+    // `co_await s.turn_of(part)`: waits until that part has something to do.
+    class turn;
+    turn turn_of(part p) noexcept;
+
+    // For the source.
+    void push(chunk item) {
+        if (item.empty()) return;
+        (in_memory() ? front_ : back_).add(std::move(item));
+        changed();
+    }
+    void end() {
+        ended_ = true;
+        changed();
+    }
+
+    // For the consumer. Nothing: the end.
+    std::optional<chunk> pop() {
+        if (front_.empty()) return std::nullopt;
+        chunk item = front_.take();
+        changed();
+        return item;
+    }
+
+    // For the disk.
+    bool over() const noexcept { return ended_ && in_memory(); }
+    // Whether to read, now that there is something to do: a consumer that waits comes first, then the source.
+    bool reads_next() const noexcept { return may_read() && (front_.empty() || !may_write()); }
+    reading begin_reading(unnamed_file file);
+    void end_reading(reading& r);
+    writing begin_writing(unnamed_file file);
+    void end_writing(writing& w);
+    const std::string& folder() const noexcept { return folder_; }
+
+private:
+    struct pause : timer {
+        spool* of = nullptr;
+    };
+
+    bool in_memory() const noexcept { return disk_ == 0 && being_written_ == 0; }
+    std::size_t kept() const noexcept { return front_.bytes() + back_.bytes() + being_written_; } // but for the file's
+    std::size_t memory() const noexcept { return kept() + being_read_; }
+    bool full() const noexcept { return memory() >= memory_limit_; }
+    bool may_read() const noexcept {
+        if (disk_ == 0) return false;
+        return front_.empty() || (front_.bytes() + piece_ <= memory_limit_ / 2 && memory() + piece_ <= memory_limit_);
+    }
+    bool may_write() const noexcept {
+        return !ended_ && disk_ < disk_limit_ && !retry_.armed() && (full() || back_.bytes() >= piece_);
+    }
+    bool may_go(part p) const noexcept {
+        switch (p) {
+        case source: return !full();
+        case disk: return may_read() || may_write() || over();
+        case consumer: return !front_.empty() || over();
+        }
+        return false;
+    }
+    // How many bytes there are from `at` to where the ring begins again.
+    std::size_t to_the_end(std::size_t at) const noexcept { return disk_limit_ - at; }
+    void came_back();
+    void changed();
+
+    const std::size_t memory_limit_;
+    const std::size_t disk_limit_;
+    const std::size_t piece_; // of one call to the disk
+    const std::string folder_;
+    chunk_queue front_{std::min(piece_, chunk_large)};
+    chunk_queue back_{std::min(piece_, chunk_large)};
+    std::size_t disk_ = 0; // bytes in the file
+    std::size_t read_at_ = 0;
+    std::size_t being_read_ = 0; // of these, by a call that runs
+    std::size_t being_written_ = 0;
+    bool ended_ = false;
+    pause retry_; // armed while the disk is left alone, after it has refused
+    std::array<turn*, 3> waiting_{};
+    spool_usage own_usage_;
+    spool_usage* usage_;
+    std::size_t memory_told_ = 0;
+    std::size_t disk_told_ = 0;
+    place& at_;
+};
+
+class spool::turn : ready {
+public:
+    turn(spool& s, part p) noexcept : s_(s), part_(p) {}
+    ~turn() {
+        if (s_.waiting_[part_] == this) s_.waiting_[part_] = nullptr;
+    }
+    bool await_ready() const noexcept { return s_.may_go(part_); }
+    void await_suspend(std::coroutine_handle<> h) noexcept {
+        h_ = h;
+        this->run = [](ready& r) {
+            auto& self = static_cast<turn&>(r);
+            if (!self.s_.may_go(self.part_)) return; // not any more
+            self.s_.waiting_[self.part_] = nullptr;
+            self.h_.resume();
+        };
+        s_.waiting_[part_] = this;
+    }
+    void await_resume() const noexcept {}
+    void look() noexcept {
+        if (s_.may_go(part_)) executor::current().post(*this);
+    }
+
+private:
+    spool& s_;
+    part part_;
+    std::coroutine_handle<> h_;
+};
+
+spool::turn spool::turn_of(part p) noexcept { return {*this, p}; }
+
+reading spool::begin_reading(unnamed_file file) {
+    const std::size_t n = std::min({piece_, disk_, to_the_end(read_at_)});
+    reading r{.file = std::move(file), .data = chunk(n), .at = static_cast<std::int64_t>(read_at_), .last = n == disk_};
+    being_read_ = n;
+    changed();
+    return r;
+}
+
+void spool::end_reading(reading& r) {
+    disk_ -= r.data.size();
+    read_at_ = r.last ? 0 : (read_at_ + r.data.size()) % disk_limit_;
+    front_.add(std::move(r.data));
+    came_back();
+}
+
+writing spool::begin_writing(unnamed_file file) {
+    if (in_memory()) front_.move_rest(memory_limit_ / 2, back_);
+    const std::size_t write_at = (read_at_ + disk_) % disk_limit_;
+    const std::size_t most = std::min({piece_, disk_limit_ - disk_, to_the_end(write_at)});
+    writing w{.file = std::move(file), .folder = {}, .data = {}, .at = static_cast<std::int64_t>(write_at)};
+    if (!w.file.is_open()) w.folder = folder_;
+    while (being_written_ < most && !back_.empty()) {
+        w.data.push_back(back_.take(most - being_written_));
+        being_written_ += w.data.back().size();
+    }
+    return w;
+}
+
+void spool::end_writing(writing& w) {
+    disk_ += w.done.bytes;
+    usage_->spilled += w.done.bytes;
+    std::size_t written = w.done.bytes;
+    for (chunk& c : w.data) {
+        const std::size_t n = std::min(written, c.size());
+        c.remove_prefix(n);
+        written -= n;
+    }
+    for (chunk& c : std::views::reverse(w.data))
+        if (!c.empty()) back_.put_back(std::move(c));
+    if (w.done.error) {
+        ++usage_->refusals;
+        usage_->refusal = w.done.error;
+        executor::current().arm(retry_, pause_after_refusal);
+    }
+    came_back();
+}
+
+void spool::came_back() {
+    being_read_ = being_written_ = 0;
+    if (disk_ == 0) back_.move_rest(0, front_);
+    changed();
+}
+
+void spool::changed() {
+    const std::size_t in_ram = memory();
+    usage_->memory += in_ram - memory_told_;
+    usage_->memory_max = std::max(usage_->memory_max, usage_->memory);
+    usage_->disk += disk_ - disk_told_;
+    usage_->disk_max = std::max(usage_->disk_max, usage_->disk);
+    memory_told_ = in_ram;
+    disk_told_ = disk_;
+    hold(at_, kept() + disk_, memory_limit_ + disk_limit_);
+    for (turn* t : waiting_)
+        if (t) t->look();
+}
+
+task<> read_ahead(stream<chunk> in, spool* to) {
+    for (;;) {
+        co_await to->turn_of(spool::source);
+        auto item = co_await in.next();
+        if (!item) break;
+        to->push(std::move(*item));
+    }
+    to->end();
+}
+
+task<> call_disk(spool* of) {
+    unnamed_file file;
+    for (;;) {
+        co_await of->turn_of(spool::disk);
+        if (of->over()) co_return;
+        if (of->reads_next()) {
+            reading r = co_await offload(
+                [given = of->begin_reading(std::move(file))]() mutable { return read_piece(std::move(given)); });
+            if (r.done.error) co_await fail(r.done.error, "spool file in " + of->folder());
+            file = std::move(r.file);
+            of->end_reading(r);
+        } else {
+            writing w = co_await offload(
+                [given = of->begin_writing(std::move(file))]() mutable { return write_piece(std::move(given)); });
+            file = std::move(w.file);
+            of->end_writing(w);
+        }
+    }
+}
+
+stream<chunk> spool_between(stream<chunk> in, std::size_t memory_limit, std::size_t disk_limit, spool_options o) {
+    place& at = co_await here();
+    spool all(memory_limit, disk_limit, o, at);
+    strand disk, source;
+    disk.start(call_disk(&all), at);
+    source.start(read_ahead(std::move(in), &all), at);
+    for (;;) {
+        co_await all.turn_of(spool::consumer);
+        std::optional<chunk> item = all.pop();
+        if (!item) co_return;
+        co_yield std::move(*item);
+    }
+}
+
+std::string default_folder() {
+    const char* set = std::getenv("TMPDIR");
+    return set && *set ? set : "/var/tmp";
+}
+
+} // namespace
+
+spooled::spooled(std::size_t memory_limit_bytes, std::size_t disk_limit_bytes, spool_options o)
+    : memory_limit_(memory_limit_bytes), disk_limit_(disk_limit_bytes), options_(std::move(o)) {
+    if (options_.folder.empty()) options_.folder = default_folder();
+}
+
+stream<chunk> spooled::operator()(stream<chunk> in) const {
+    return spool_between(std::move(in), memory_limit_, disk_limit_, options_);
+}
+
+} // namespace headgate
