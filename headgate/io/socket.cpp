@@ -41,7 +41,7 @@ bool write_operation::attempt() {
         }
         auto left = static_cast<std::size_t>(n);
         while (!from_.empty() && left >= from_.front().iov_len) {
-            left -= from_.front().iov_len;
+            left -= std::exchange(from_.front().iov_len, 0);
             from_ = from_.subspan(1);
         }
         if (!from_.empty()) {

@@ -171,8 +171,9 @@ public:
     auto read_some(std::span<char> to, duration limit = forever) noexcept {
         return detail::read_operation(state(), to, limit);
     }
-    // `co_await s.write_all(bytes)`: completes when the system has taken all. The bytes, and the array that names them
-    // (which is changed), must stay until then.
+    // `co_await s.write_all(bytes)`: completes when the system has taken all. The bytes, and the array that names them,
+    // must stay until then. After a failure the array names what was not taken: an operation that has timed out may be
+    // begun again.
     auto write_all(std::string_view from, duration limit = forever) noexcept {
         return detail::write_operation(state(), from, limit);
     }

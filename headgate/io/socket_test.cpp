@@ -217,6 +217,37 @@ task<std::error_code> stuck_write(std::size_t bytes, duration limit) {
     co_return co_await write_with_limit(&e.client, bytes, limit);
 }
 
+task<> write_again_and_again(socket* to, std::span<iovec> pieces) {
+    while (!co_await to->write_all(pieces, 10ms)) {
+    }
+    to->end();
+}
+// Gives whether the pieces arrived once, and in order.
+task<bool> interrupted_write() {
+    ends e = co_await connected();
+    std::array<std::string, 6> pieces;
+    std::array<iovec, 6> parts{};
+    std::string whole;
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+        pieces[i].assign(100'000 + i, static_cast<char>('a' + i));
+        parts[i] = {pieces[i].data(), pieces[i].size()};
+        whole += pieces[i];
+    }
+    strand writing;
+    writing.start(write_again_and_again(&e.client, parts), co_await here());
+    std::string got;
+    while (got.size() < whole.size()) {
+        std::array<char, 30'000> buffer;
+        const auto n = co_await e.server.read_some(buffer);
+        if (!n || *n == 0) break;
+        got.append(buffer.data(), *n);
+        co_await sleep_for(25ms);
+    }
+    co_return got == whole;
+}
+
+TEST_F(socket_test, AWriteThatTimedOutMayBeBegunAgain) { EXPECT_EQ(run(interrupted_write()), true); }
+
 TEST_F(socket_test, TheLimitOfAWriteCountsFromItsLastProgress) {
     EXPECT_EQ(run(slow_write(1'000'000, 300ms, 5s)), std::error_code());
     EXPECT_GT(sim().elapsed(), 20s);

@@ -113,7 +113,8 @@ class BadRequests(GatewayCase):
                 self.assertEqual(answer.head["Connection"], "close")
                 client.close()
                 sender.join(5)
-                self.log(end="client_protocol", status=status, client=client.name, up=0, id=members["instance"])
+                end = "client_method" if status == 405 else "client_protocol"
+                self.log(end=end, status=status, client=client.name, up=0, id=members["instance"])
         self.assertEqual(self.origin.connections, [])
 
     def test_the_answer_survives_unread_bytes(self):
