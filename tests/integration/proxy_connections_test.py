@@ -2,6 +2,7 @@
 """Which connection carries what: keep-alive, reuse, pipelining, versions, and many clients at once."""
 
 import hashlib
+import signal
 import threading
 import unittest
 
@@ -319,6 +320,43 @@ class ManyClients(GatewayCase):
             self.assertEqual(client.exchange("GET", f"/{i}").data, f"/{i}".encode())
             client.close()
         self.assertEqual(len(self.origin.connections), 2, "each worker has an upstream connection of its own")
+
+
+class Replaced(GatewayCase):
+    """A pooled connection that the upstream ends at the very moment in which it is taken."""
+
+    def post_over_a_dead_connection(self, end):
+        self.start()
+        client = self.client()
+        client.request("GET", "/first")
+        pooled = self.origin.accept()
+        pooled.recv_head()
+        pooled.respond(body=b"first")
+        client.response()
+        eventually(lambda: self.gateway.live()["upstream_idle"] == 1)
+        self.gateway.signal(signal.SIGSTOP)  # it hears of the request before it hears of the end
+        try:
+            client.request("POST", "/second", body=b"do this once")
+            end(pooled)
+        finally:
+            self.gateway.signal(signal.SIGCONT)
+        return client
+
+    def test_what_was_not_taken_is_sent_again(self):
+        client = self.post_over_a_dead_connection(lambda pooled: pooled.reset())
+        fresh = self.origin.accept()
+        head, body = fresh.recv_request()
+        self.assertEqual((head.method, head.target, body.data), ("POST", "/second", b"do this once"))
+        fresh.respond(body=b"done")
+        self.assertEqual(client.response().data, b"done")
+        self.log(target="/second", status=200, end="complete")
+
+    def test_what_may_have_been_taken_is_not(self):
+        client = self.post_over_a_dead_connection(lambda pooled: pooled.half_close())
+        answer = client.response()
+        self.assertEqual(answer.status, 502)
+        self.assertTrue(self.origin.no_connection())
+        self.log(target="/second", status=502)
 
 
 if __name__ == "__main__":

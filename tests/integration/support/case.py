@@ -92,13 +92,13 @@ class GatewayCase(unittest.TestCase):
         self._origins.append(self.origin)
         return self.origin
 
-    def start(self, *flags, script=None, to=None, workers=1, nofile=None):
+    def start(self, *flags, script=None, to=None, workers=1, **how):
         """A gateway before an origin; a new one, unless `to` names another or start_origin() has made one."""
         if to is None and self.origin is None:
             self.start_origin(script)
         if to is None:
             to = self.origin.url() if self.command == "proxy" else self.origin.name
-        self.gateway = Gateway(self.command, to, *flags, workers=workers, nofile=nofile)
+        self.gateway = Gateway(self.command, to, *flags, workers=workers, **how)
         self.leaks = LeakCheck(self.gateway, workers)
         return self.gateway
 

@@ -64,10 +64,10 @@ def limit(nofile, address_space):
 class Gateway:
     """`headgate COMMAND --to TO FLAGS`, ready for connections when constructed. stop() must be called."""
 
-    def __init__(self, command, to, *flags, workers=1, nofile=None, address_space=None):
+    def __init__(self, command, to, *flags, workers=1, nofile=None, address_space=None, listen="127.0.0.1:0"):
         if not BINARY:
             raise RuntimeError("HEADGATE_BIN must name the gateway's program")
-        self.arguments = [BINARY, command, "--to", to, "--listen", "127.0.0.1:0", "--workers", str(workers), *flags]
+        self.arguments = [BINARY, command, "--to", to, "--listen", listen, "--workers", str(workers), *flags]
         # Sockets of ours must not be inherited: an end would not be seen while the gateway held a copy.
         self.process = subprocess.Popen(
             self.arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
