@@ -16,6 +16,7 @@ namespace headgate {
 namespace {
 
 constexpr std::size_t packed_below = 16 * 1024;
+constexpr std::size_t block_bytes = 4096; // of the disk: only whole ones are given back
 constexpr duration pause_after_refusal = std::chrono::seconds(1);
 
 // Chunks in their order. Small ones, and those that fill less than half of their buffer, are packed together, so that
@@ -95,7 +96,8 @@ struct reading {
     unnamed_file file;
     chunk data;
     std::int64_t at = 0;
-    bool last = false; // nothing else is in the file
+    bool last = false;           // nothing else is in the file
+    std::size_t read_before = 0; // of the block in which `at` is, and free since
     unnamed_file::done done{};
 };
 reading read_piece(reading r) noexcept {
@@ -104,7 +106,7 @@ reading read_piece(reading r) noexcept {
     if (r.last)
         r.file.clear();
     else
-        r.file.discard(r.at, r.data.size());
+        r.file.discard(r.at - static_cast<std::int64_t>(r.read_before), r.data.size() + r.read_before);
     return r;
 }
 
@@ -247,6 +249,7 @@ spool::turn spool::turn_of(part p) noexcept { return {*this, p}; }
 reading spool::begin_reading(unnamed_file file) {
     const std::size_t n = std::min({piece_, disk_, to_the_end(read_at_)});
     reading r{.file = std::move(file), .data = chunk(n), .at = static_cast<std::int64_t>(read_at_), .last = n == disk_};
+    if (const std::size_t in_block = read_at_ % block_bytes; in_block <= disk_limit_ - disk_) r.read_before = in_block;
     being_read_ = n;
     changed();
     return r;

@@ -13,6 +13,7 @@
 #include <semaphore>
 #include <stdexcept>
 
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -266,24 +267,48 @@ TEST_P(spool_test, TheFileIsMadeWhenMemoryIsFullAndIsNeverSeen) {
 
 // The consumer is never so fast that the file runs empty, so it is a ring all the time.
 TEST_P(spool_test, TheFileNeverGrowsBeyondTheLimit) {
-    const testing::file_size_limit exactly(disk);
+    constexpr std::size_t limit = disk - 1001; // no multiple of what is written at once
+    const testing::file_size_limit exactly(limit);
     checked seen;
     struct slower_than_memory {
         checking_sink to;
         spool_usage* usage;
         task<> write(chunk item) {
             co_await to.write(std::move(item));
-            for (int i = 0; i < 1000 && usage->disk < disk; ++i) co_await next_turn();
+            for (int i = 0; i < 1000 && usage->disk < limit; ++i) co_await next_turn();
         }
         task<> finish() { return to.finish(); }
     };
     const outcome end =
-        end_of(pipeline(body(3'000'000, 10'000), stage(), slower_than_memory{{&seen, at_once()}, &usage}));
+        end_of(pipeline(body(3'000'000, 10'000), stage(memory, limit), slower_than_memory{{&seen, at_once()}, &usage}));
     ASSERT_TRUE(end);
     EXPECT_TRUE(seen.right && seen.bytes == 3'000'000);
     EXPECT_EQ(usage.refusals, 0u);
-    EXPECT_EQ(usage.disk_max, disk);
+    EXPECT_EQ(usage.disk_max, limit);
     EXPECT_GT(usage.spilled, 2'000'000u);
+}
+
+// Each item is a small part of a buffer of its own.
+TEST_P(spool_test, ItemsDoNotKeepMoreThanTheirBytes) {
+    struct parts {
+        static stream<chunk> items() {
+            for (std::size_t at = 0; at < 1'000'000; at += 50) {
+                chunk large(chunk_medium);
+                body_bytes(1, at, 50).copy(large.data(), 50);
+                co_yield large.slice(0, 50);
+            }
+        }
+    };
+    constexpr std::size_t limit = 256 * 1024;
+    checked seen;
+    std::optional<outcome> end;
+    nursery n;
+    n.spawn(keep(pipeline(parts::items(), stage(limit, 0), checking_sink{&seen, {}}), &end));
+    settle();
+    EXPECT_GE(usage.memory, limit);
+    EXPECT_LT(live_chunk_bytes() - before.chunk_bytes, 2 * limit);
+    n.clear();
+    nothing_left();
 }
 
 TEST_P(spool_test, LargeItemsAndPartsOfBuffers) {
@@ -362,49 +387,91 @@ TEST_P(spool_test, WhatTheDiskRefusesIsNotLost) {
     }
 }
 
-// The same on a file system that is really full. In a process with mounts of its own; gives what is wrong.
-std::string on_a_small_file_system(const std::string& folder) {
-    if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-        ::mount("none", folder.c_str(), "tmpfs", 0, "size=64k") != 0)
-        return "not permitted";
-    linux_kernel os;
-    loop l(os);
-    checked seen;
-    spool_usage usage;
-    std::optional<outcome> end;
-    abort_source go;
-    nursery n;
-    n.spawn(keep(pipeline(body(300'000, 3000), spooled(memory, 2 * disk, {.folder = folder, .usage = &usage}),
-                          checking_sink{&seen, go.signal()}),
-                 &end));
-    while (usage.refusals == 0)
-        if (l.turn(false)) return "the loop fails";
-    if (usage.refusal != system_error_code(ENOSPC)) return "it is refused for another reason";
-    if (usage.disk == 0 || usage.disk > 64 * 1024) return "it did not write what there is room for";
-    go.abort();
-    while (!end)
-        if (l.turn(false)) return "the loop fails at the end";
-    return *end && seen.right && seen.bytes == 300'000 ? "" : "the bytes did not come";
-}
-
-TEST(spool_full_test, OnAFullFileSystemItDoesWithWhatWasWrittenAndItsMemory) {
+// Runs `what` in a process that has mounted a file system of 64 KiB at a folder. Gives what is wrong.
+std::string on_a_small_file_system(std::string (*what)(const std::string& folder)) {
     const testing::temporary_folder folder;
     int ends[2];
-    ASSERT_EQ(::pipe(ends), 0);
+    if (::pipe2(ends, O_CLOEXEC) != 0) return "no pipe";
     const pid_t child = ::fork();
     if (child == 0) {
-        const std::string problem = on_a_small_file_system(folder / "") + "\n";
+        const bool mounted = ::unshare(CLONE_NEWNS) == 0 &&
+                             ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                             ::mount("none", (folder / "").c_str(), "tmpfs", 0, "size=64k") == 0;
+        const std::string problem = (mounted ? what(folder / "") : "not permitted") + "\n";
         ::_exit(::write(ends[1], problem.data(), problem.size()) > 0 ? 0 : 1);
     }
     ::close(ends[1]);
     char text[100] = {};
-    const ssize_t n = ::read(ends[0], text, sizeof text - 1);
+    const ssize_t n = ::read(ends[0], text, sizeof text);
     ::close(ends[0]);
     int status = 0;
     ::waitpid(child, &status, 0);
-    ASSERT_GT(n, 0) << "it crashed, status " << status;
-    if (std::string_view(text) == "not permitted\n") GTEST_SKIP() << "this needs the right to mount";
-    EXPECT_STREQ(text, "\n");
+    return n > 0 ? std::string(text, n - 1) : "it crashed, status " + std::to_string(status);
+}
+
+TEST(spool_full_test, OnAFullFileSystemItDoesWithWhatWasWrittenAndItsMemory) {
+    const std::string problem = on_a_small_file_system([](const std::string& folder) -> std::string {
+        linux_kernel os;
+        loop l(os);
+        checked seen;
+        spool_usage usage;
+        std::optional<outcome> end;
+        abort_source go;
+        nursery n;
+        n.spawn(keep(pipeline(body(300'000, 3000), spooled(memory, 2 * disk, {.folder = folder, .usage = &usage}),
+                              checking_sink{&seen, go.signal()}),
+                     &end));
+        while (usage.refusals == 0)
+            if (l.turn(false)) return "the loop fails";
+        if (usage.refusal != system_error_code(ENOSPC)) return "it is refused for another reason";
+        if (usage.disk == 0 || usage.disk > 64 * 1024) return "it did not write what there is room for";
+        go.abort();
+        while (!end)
+            if (l.turn(false)) return "the loop fails at the end";
+        return *end && seen.right && seen.bytes == 300'000 ? "" : "the bytes did not come";
+    });
+    if (problem == "not permitted") GTEST_SKIP() << "this needs the right to mount";
+    EXPECT_EQ(problem, "");
+}
+
+// About 24 KiB wait on the disk all the time, further and further into the file. It is read 5000 bytes at a time, which
+// are no whole blocks.
+struct about_24k {
+    static stream<chunk> source(spool_usage* usage, bool* ended) {
+        for (std::size_t at = 0; at < 400'000; at += 2500) {
+            while (usage->disk > 28 * 1024 && usage->refusals == 0) co_await next_turn();
+            co_yield chunk(body_bytes(1, at, 2500));
+        }
+        *ended = true;
+    }
+    struct sink {
+        checking_sink to;
+        spool_usage* usage;
+        bool* ended;
+        task<> write(chunk item) {
+            while (usage->disk < 20 * 1024 && !*ended && usage->refusals == 0) co_await next_turn();
+            co_await to.write(std::move(item));
+        }
+        task<> finish() { return to.finish(); }
+    };
+};
+
+TEST(spool_full_test, WhatHasBeenReadIsGivenBackToTheDisk) {
+    const std::string problem = on_a_small_file_system([](const std::string& folder) -> std::string {
+        linux_kernel os;
+        loop l(os);
+        checked seen;
+        spool_usage usage;
+        bool ended = false;
+        const auto end = l.run(pipeline(about_24k::source(&usage, &ended),
+                                        spooled(20'000, 2 * disk, {.folder = folder, .usage = &usage}),
+                                        about_24k::sink{{&seen, at_once()}, &usage, &ended}));
+        if (!end || !*end || !seen.right || seen.bytes != 400'000) return "the bytes did not come";
+        if (usage.spilled < 300'000) return "they did not go over the disk";
+        return usage.refusals != 0 ? "the disk was full" : "";
+    });
+    if (problem == "not permitted") GTEST_SKIP() << "this needs the right to mount";
+    EXPECT_EQ(problem, "");
 }
 
 TEST_P(spool_test, TheFolderIsThatOfTemporaryFiles) {
