@@ -116,21 +116,34 @@ task<> proxied::accept() {
     }
 }
 
+// What has come of the next request.
+strict::message proxied::next_request(origin_connection* c) {
+    const std::string_view left = std::string_view(c->in.text).substr(c->used);
+    check(!left.starts_with("\r\n"), "nothing stands between requests");
+    strict::message m = strict::read_request(left, 0);
+    if (m.how == strict::state::malformed) check_equal(left, m.why, "the origin gets what nobody can mistake");
+    if (m.head_whole) check_request(m);
+    c->begun.reset();
+    if (m.head_whole) c->begun = m;
+    return m;
+}
+
 task<const strict::message*> proxied::read_request(origin_connection* c) {
     for (;;) {
-        const std::string_view left = std::string_view(c->in.text).substr(c->used);
-        check(!left.starts_with("\r\n"), "nothing stands between requests");
-        strict::message m = strict::read_request(left, 0);
-        if (m.how == strict::state::malformed) check_equal(left, m.why, "the origin gets what nobody can mistake");
-        if (m.head_whole) check_request(m);
-        c->cut.reset();
+        strict::message m = next_request(c);
         if (m.how == strict::state::whole) {
             c->used += m.end;
+            c->begun.reset();
             co_return &c->requests.emplace_back(std::move(m));
         }
-        if (m.head_whole) c->cut = std::move(m);
         if (!co_await hear(&c->s, &c->in)) co_return nullptr;
     }
+}
+
+task<bool> proxied::read_head(origin_connection* c) {
+    while (!next_request(c).head_whole)
+        if (!co_await hear(&c->s, &c->in)) co_return false;
+    co_return true;
 }
 
 task<bool> proxied::say(origin_connection* c, std::string bytes) {

@@ -38,8 +38,8 @@ struct origin_connection {
     socket s;
     heard in;
     std::size_t used = 0;                 // of in.text, by the requests that have been read
-    std::deque<strict::message> requests; // the whole ones
-    std::optional<strict::message> cut;   // the last one, if its head is whole and its body is not
+    std::deque<strict::message> requests; // that have been read
+    std::optional<strict::message> begun; // the next one, when its head is whole
     std::string sent;
     bool sent_end = false; // after all that was sent
 };
@@ -71,6 +71,8 @@ protected:
     /// The next request; none if the connection ends before it is whole. Stops if it is not one that every parser would
     /// read in the same way.
     static task<const strict::message*> read_request(origin_connection* c);
+    /// Waits until the head of the next request is there. False if the connection ends before.
+    static task<bool> read_head(origin_connection* c);
     /// Sends what the origin has to say. False if the connection is gone.
     static task<bool> say(origin_connection* c, std::string bytes);
     /// Ends the origin's direction and waits for the gateway's end.
@@ -79,6 +81,7 @@ protected:
 private:
     task<> visit(script s);
     task<> accept();
+    static strict::message next_request(origin_connection* c);
 
     testing::simulation& sim_;
     gateway::worker worker_;

@@ -17,7 +17,7 @@ public:
     // The beginning of a request that was not whole when its connection ended.
     const strict::message* cut() const {
         for (const origin_connection& c : origins)
-            if (c.cut) return &*c.cut;
+            if (c.begun) return &*c.begun;
         return nullptr;
     }
 

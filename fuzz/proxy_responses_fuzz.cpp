@@ -20,6 +20,7 @@ struct circumstances {
     bool old_client = false;          // HTTP/1.0
     bool resets = false;              // the origin, at its end
     bool one_each = false;            // the origin ends each connection after one answer
+    bool early = false;               // it answers before it has read the body, which comes slowly
 };
 
 // Answers requests, whatever they are, with the next piece of the input.
@@ -36,9 +37,12 @@ public:
 
 private:
     task<> serve(origin_connection* c) override {
-        while (co_await read_request(c)) {
-            if (next_ == segments_.size()) break;
+        bool more = true;
+        while (more) {
+            more = how_.early ? co_await read_head(c) : co_await read_request(c) != nullptr;
+            if (!more || next_ == segments_.size()) break;
             if (!co_await say(c, segments_[next_++])) co_return;
+            if (how_.early) more = co_await read_request(c) != nullptr;
             if (how_.one_each) break;
         }
         if (how_.resets)
@@ -59,11 +63,13 @@ circumstances read_circumstances(unsigned flags, unsigned methods) {
     c.old_client = (flags & 4) != 0;
     c.resets = (flags & 8) != 0;
     c.one_each = (flags & 16) != 0;
+    c.early = (flags & 64) != 0;
     return c;
 }
 
 // The client's requests: a PUT is chunked, if the version allows.
 std::string requests(const circumstances& how) {
+    const std::string body = how.early ? std::string{'a', pause_mark, 'b', 'c'} : "abc";
     std::string out;
     for (std::size_t i = 0; i < how.methods.size(); ++i) {
         const std::string& method = how.methods[i];
@@ -71,9 +77,9 @@ std::string requests(const circumstances& how) {
             method + " /" + std::to_string(i) + (how.old_client ? " HTTP/1.0\r\nConnection: keep-alive" : " HTTP/1.1");
         out += "\r\nHost: x\r\n";
         if (method == "PUT" && !how.old_client)
-            out += "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+            out += "Transfer-Encoding: chunked\r\n\r\n3\r\n" + body + "\r\n0\r\n\r\n";
         else if (method == "POST" || method == "PUT")
-            out += "Content-Length: 3\r\n\r\nabc";
+            out += "Content-Length: 3\r\n\r\n" + body;
         else
             out += "\r\n";
     }
@@ -88,8 +94,10 @@ struct answer {
 
 // Reads what the origin has sent as answers to what it had been asked.
 void read_answers(const origin_connection& c, std::vector<answer>& to) {
+    std::deque<strict::message> requests = c.requests;
+    if (c.begun) requests.push_back(*c.begun);
     std::size_t at = 0;
-    for (const strict::message& request : c.requests) {
+    for (const strict::message& request : requests) {
         std::size_t number = 0;
         std::from_chars(request.target.data() + 1, request.target.data() + request.target.size(), number);
         strict::message m;
