@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <fuzz/check.hpp>
+#include <fuzz/target.hpp>
 
 using namespace headgate;
 using namespace headgate::fuzz;
@@ -111,3 +112,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (whole.state == http::decode_state::end) check_encoded(whole, 1 + (data[0] & 0x7f));
     return 0;
 }
+
+std::string headgate::fuzz::after_corpus() { return {}; }

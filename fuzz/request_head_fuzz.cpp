@@ -1,6 +1,7 @@
 #include <vector>
 
 #include <fuzz/head_checks.hpp>
+#include <fuzz/target.hpp>
 
 using namespace headgate;
 using namespace headgate::fuzz;
@@ -60,3 +61,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check_dribble(other, input.text(), whole);
     return 0;
 }
+
+std::string headgate::fuzz::after_corpus() { return {}; }

@@ -208,6 +208,7 @@ task<bool> proxy::read_head(request& rq) {
         if (!rq.in.empty()) {
             const http::parse_result p = parser.parse(rq.in.bytes());
             if (p.state == parse_state::complete) co_return true;
+            rq.verb = parser.head().method; // also an answer to a head that is not complete has no body after HEAD
             if (p.state == parse_state::error) {
                 rq.why = cause::client_protocol;
                 co_await answer(rq, p.error.status, p.error.reason, true);

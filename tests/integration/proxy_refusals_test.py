@@ -145,6 +145,13 @@ class BadRequests(GatewayCase):
         client.half_close()
         self.assertEqual(client.wait_end().bytes, 0)
 
+    def test_response_to_a_malformed_head_has_no_body(self):
+        self.start()
+        client = self.client()
+        client.send(b"HEAD / HTTP/1.1\r\n\r\n")
+        self.assertEqual(client.response("HEAD").status, 400)
+        self.assertEqual(client.wait_end().bytes, 0)
+
     def test_expectations_that_are_not_known(self):
         """Passed on: it is for the origin to judge."""
         self.start(script=lambda conn: conn.serve(lambda c, head: c.respond(200, [("X-Expect", head["Expect"])], b"")))

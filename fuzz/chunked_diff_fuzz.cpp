@@ -1,0 +1,15 @@
+#include <fuzz/differential.hpp>
+#include <fuzz/target.hpp>
+
+using namespace headgate::fuzz;
+
+// An input is a chunked body, perhaps with something behind it.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    const exact_bytes input(data, size);
+    const reading ours = headgate_chunked(input.text());
+    compare(chunked_bodies, who::llhttp, ours, llhttp_chunked(input.text()));
+    compare(chunked_bodies, who::beast, ours, beast_chunked(input.text()));
+    return 0;
+}
+
+std::string headgate::fuzz::after_corpus() { return differences_not_met(chunked_bodies); }

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <fuzz/differences.hpp>
+#include <fuzz/oracle.hpp>
+
+/// headgate's reading of the same bytes, and the comparison.
+namespace headgate::fuzz {
+
+reading headgate_request(std::string_view text);
+reading headgate_response(std::string_view text, bool to_head);
+reading headgate_chunked(std::string_view text);
+
+/// Stops, with both readings, where the two differ and known_differences() do not say why.
+void compare(what in, who other, const reading& ours, const reading& theirs);
+
+} // namespace headgate::fuzz
