@@ -126,7 +126,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const script client{.bytes = std::string(input.text()), .how = static_cast<leaving>(data[0] % 3)};
     proxied_options o{.seed = data[1], .server = {}, .proxy = {}};
     if ((data[0] & 0x40) != 0) o.server.stream_buffer = 1024;
-    if ((data[0] & 0x80) != 0) o.proxy.heads = {.head_bytes_max = 200, .request_line_max = 60, .headers_max = 5};
+    if ((data[0] & 0x80) != 0) o.proxy.http.heads = {.head_bytes_max = 200, .request_line_max = 60, .headers_max = 5};
 
     testing::simulation sim({.seed = o.seed});
     {

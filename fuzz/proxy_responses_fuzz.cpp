@@ -13,7 +13,7 @@ using namespace headgate::fuzz;
 namespace {
 
 constexpr char segment_mark = '\x1e';
-constexpr std::size_t interim_max = 16; // proxy_options
+constexpr std::size_t interim_max = 16; // route_options
 
 struct circumstances {
     std::vector<std::string> methods; // of the client's requests

@@ -94,7 +94,6 @@ void add_server_options(CLI::App& app, server_options& o) {
     add_count(app, "--splice-pipes-max", o.splice_pipes_max, 0, "Kernel pipes per worker for bulk streams; more copy");
     add_count(app, "--connections-per-client-max", o.connections_per_client_max, 0,
               "Connections of one client address (IPv6: /64) over all workers; more get 429; 0 for no limit");
-    add_duration(app, "--connect-timeout", o.connect_timeout, "For a connection to the upstream");
     add_duration(app, "--tcp-keepalive-time", o.alive.probe_after,
                  "Without traffic until a peer is probed; it is gone after three probes in 30s");
     add_duration(app, "--tcp-user-timeout", o.alive.unconfirmed_max,
@@ -102,57 +101,64 @@ void add_server_options(CLI::App& app, server_options& o) {
         ->default_str("the longest idle timeout");
 }
 
+constexpr const char* connect_help = "For a connection to the upstream";
+
 void add_proxy(CLI::App& app, server_options& s, proxy_options& o) {
     add_parsed(app, "--to", o.to, parse_http_url, "The upstream: http://host:port")->type_name("URL")->required();
     add_server_options(app, s);
-    add_duration(app, "--header-timeout", o.header_timeout, "For a client's whole request head");
-    add_duration(app, "--keep-alive-timeout", o.keep_alive_timeout, "Between a client's requests");
-    add_duration(app, "--client-idle-timeout", o.client_idle_timeout, "With no byte of a body to or from the client");
-    add_duration(app, "--first-byte-timeout", o.first_byte_timeout, "For the upstream's response head");
-    add_duration(app, "--upstream-idle-timeout", o.upstream_idle_timeout,
+    add_duration(app, "--connect-timeout", o.upstream.connect_timeout, connect_help);
+    add_duration(app, "--header-timeout", o.http.header_timeout, "For a client's whole request head");
+    add_duration(app, "--keep-alive-timeout", o.http.keep_alive_timeout, "Between a client's requests");
+    add_duration(app, "--client-idle-timeout", o.route.client_idle_timeout,
+                 "With no byte of a body to or from the client");
+    add_duration(app, "--first-byte-timeout", o.route.first_byte_timeout, "For the upstream's response head");
+    add_duration(app, "--upstream-idle-timeout", o.route.upstream_idle_timeout,
                  "With no byte of a body to or from the upstream");
-    add_duration(app, "--upstream-keep-alive-timeout", o.upstream_keep_alive_timeout,
+    add_duration(app, "--upstream-keep-alive-timeout", o.upstream.keep_alive_timeout,
                  "For an unused connection to the upstream");
-    add_count(app, "--upstream-idle-max", o.upstream_idle_max, 0, "Unused upstream connections kept per worker");
-    add_bytes(app, "--head-bytes-max", o.heads.head_bytes_max, 1024, 1 << 20,
+    add_count(app, "--upstream-idle-max", o.upstream.idle_max, 0, "Unused upstream connections kept per worker");
+    add_bytes(app, "--head-bytes-max", o.http.heads.head_bytes_max, 1024, 1 << 20,
               "The longest head of a request (else 431)");
-    add_bytes(app, "--request-line-max", o.heads.request_line_max, 64, 1 << 20, "The longest request line (else 414)");
-    app.add_option("--headers-max", o.heads.headers_max, "The most fields in a head (else 431, or 502)")
+    add_bytes(app, "--request-line-max", o.http.heads.request_line_max, 64, 1 << 20,
+              "The longest request line (else 414)");
+    app.add_option("--headers-max", o.http.heads.headers_max, "The most fields in a head (else 431, or 502)")
         ->check(CLI::Range(std::size_t{1}, http::header_list::capacity))
         ->type_name("N")
         ->capture_default_str();
-    add_bytes(app, "--response-head-bytes-max", o.response_heads.head_bytes_max, 1024, 1 << 20,
+    add_bytes(app, "--response-head-bytes-max", o.route.response_heads.head_bytes_max, 1024, 1 << 20,
               "The longest head of a response (else 502)");
-    add_count(app, "--interim-responses-max", o.interim_responses_max, 0,
+    add_count(app, "--interim-responses-max", o.route.interim_responses_max, 0,
               "1xx responses before the final one (else 502)");
-    add_parsed(app, "--request-body-max", o.request_body_max, parse_bytes_or_none,
+    add_parsed(app, "--request-body-max", o.route.request_body_max, parse_bytes_or_none,
                "The longest body of a request (else 413)")
         ->type_name("SIZE|none")
         ->default_str("none");
-    add_bytes(app, "--chunk-line-max", o.chunks.line_bytes_max, 16, 1 << 20,
+    add_bytes(app, "--chunk-line-max", o.route.chunks.line_bytes_max, 16, 1 << 20,
               "The longest size line of a chunk, with its extensions (else 400, or 502)");
-    add_bytes(app, "--trailer-bytes-max", o.chunks.trailer_bytes_max, 2, 1 << 20,
+    add_bytes(app, "--trailer-bytes-max", o.route.chunks.trailer_bytes_max, 2, 1 << 20,
               "The most bytes of trailers (else 400, or 502)");
-    add_count(app, "--requests-per-connection-max", o.requests_per_connection_max, 1,
+    add_count(app, "--requests-per-connection-max", o.http.requests_per_connection_max, 1,
               "Requests of a client's connection; the last answer closes it");
-    add_rate(app, "--client-rate-min", o.client_rate_min, "The least rate of a body from (else 408) or to a client");
-    add_rate(app, "--upstream-rate-min", o.upstream_rate_min, "The least rate of a body to or from the upstream");
-    add_duration(app, "--rate-grace", o.rate_grace, "How much waiting for a peer it takes to tell its rate");
-    add_parsed(app, "--upgrade", o.upgrades, parse_protocols, "Protocols that clients may switch to: websocket")
+    add_rate(app, "--client-rate-min", o.route.client_rate_min,
+             "The least rate of a body from (else 408) or to a client");
+    add_rate(app, "--upstream-rate-min", o.route.upstream_rate_min, "The least rate of a body to or from the upstream");
+    add_duration(app, "--rate-grace", o.route.rate_grace, "How much waiting for a peer it takes to tell its rate");
+    add_parsed(app, "--upgrade", o.route.upgrades, parse_protocols, "Protocols that clients may switch to: websocket")
         ->type_name("NAME,...")
         ->default_str("none");
-    add_parsed(app, "--connect", o.connect, parse_switch, "Serve CONNECT, as a tunnel to the upstream: on or off")
+    add_parsed(app, "--connect", o.route.connect, parse_switch, "Serve CONNECT, as a tunnel to the upstream: on or off")
         ->type_name("on|off")
         ->default_str("off");
-    add_duration(app, "--upgrade-idle-timeout", o.upgrade_idle_timeout,
+    add_duration(app, "--upgrade-idle-timeout", o.route.upgrade_idle_timeout,
                  "With nothing moved either way, after a switch of protocols");
-    add_duration(app, "--upgrade-half-close-timeout", o.upgrade_half_close_timeout,
+    add_duration(app, "--upgrade-half-close-timeout", o.route.upgrade_half_close_timeout,
                  "The same, after one side has ended");
 }
 
 void add_tunnel(CLI::App& app, server_options& s, tunnel_options& o) {
     add_parsed(app, "--to", o.to, parse_endpoint, "The upstream: host:port")->type_name("HOST:PORT")->required();
     add_server_options(app, s);
+    add_duration(app, "--connect-timeout", o.upstream.connect_timeout, connect_help);
     add_duration(app, "--idle-timeout", o.idle_timeout, "With nothing moved either way");
     add_duration(app, "--half-close-timeout", o.half_close_timeout, "With nothing moved, after one side has ended");
 }
@@ -191,10 +197,11 @@ int run_command_line(int argc, char** argv) {
     } catch (const CLI::ParseError& e) {
         return app.exit(e) == 0 ? 0 : 2;
     }
-    p.response_heads.headers_max = p.heads.headers_max;
+    p.route.response_heads.headers_max = p.http.heads.headers_max;
+    p.http.client_idle_timeout = p.route.client_idle_timeout;
     if (s.alive.unconfirmed_max == forever)
         s.alive.unconfirmed_max =
-            *proxy_command ? std::max(p.client_idle_timeout, p.upstream_idle_timeout) : t.idle_timeout;
+            *proxy_command ? std::max(p.route.client_idle_timeout, p.route.upstream_idle_timeout) : t.idle_timeout;
     if (*proxy_command) return run_server(s, service_of<proxy>(p), "http://" + p.to.text());
     return run_server(s, service_of<tunnel>(t), t.to.text());
 }

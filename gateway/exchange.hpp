@@ -9,7 +9,7 @@ namespace headgate::gateway {
 // What exchanges of one route use.
 struct route {
     worker& on;
-    const proxy_options& options;
+    const route_options& options;
     gateway::upstream& upstream;
 };
 

@@ -33,29 +33,32 @@ struct server_options {
     std::size_t connections_per_client_max = 0; // over all workers; more are refused with 429; 0 for no limit
     std::size_t stream_buffer = 64 * 1024;      // the most bytes a stream holds per direction while copying
     std::size_t splice_pipes_max = 256;         // per worker; streams beyond copy
-    duration connect_timeout = 5s;
-    tcp_liveness alive{.probe_after = 60s}; // of connections to clients and to upstreams
+    tcp_liveness alive{.probe_after = 60s};     // of connections to clients and to upstreams
 };
 
 inline constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
 
-// What one route may take at the most. A time without a word on "idle" is absolute; an idle time counts from the last
-// byte that moved, and only while it is the peer that is waited for.
-struct proxy_options {
-    endpoint to;
-    http::head_limits heads;          // of requests
-    http::head_limits response_heads; // of responses
-    http::chunked_limits chunks;      // of bodies, both ways
-    std::size_t request_body_max = unlimited;
-    std::size_t requests_per_connection_max = 10'000; // the last one's answer says that it is the last
+// A time without a word on "idle" is absolute; an idle time counts from the last byte that moved, and only while it is
+// the peer that is waited for.
+
+// What the clients of one listener may take before it is known which route their request has.
+struct http_options {
+    http::head_limits heads;                          // of requests
     duration header_timeout = 15s;                    // from the first byte of a client's head to its last
     duration keep_alive_timeout = 75s;                // idle, between a client's requests
-    duration client_idle_timeout = 60s;               // idle, in a body to or from a client
-    duration first_byte_timeout = 60s;                // from the request's head sent to the response's head received
-    duration upstream_idle_timeout = 60s;             // idle, in a body to or from the upstream
-    duration upstream_keep_alive_timeout = 60s;       // idle, in the pool
-    std::size_t upstream_idle_max = 64;               // connections kept in the pool of a worker
-    std::size_t interim_responses_max = 16;           // 1xx before one final response
+    duration client_idle_timeout = 60s;               // for an answer of our own to be taken
+    std::size_t requests_per_connection_max = 10'000; // the last one's answer says that it is the last
+};
+
+// What one request may take at the most, both ways.
+struct route_options {
+    http::head_limits response_heads;
+    http::chunked_limits chunks; // of bodies, both ways
+    std::size_t request_body_max = unlimited;
+    duration client_idle_timeout = 60s;     // idle, in a body to or from a client
+    duration first_byte_timeout = 60s;      // from the request sent to the response's head received
+    duration upstream_idle_timeout = 60s;   // idle, in a body to or from the upstream
+    std::size_t interim_responses_max = 16; // 1xx before one final response
 
     // The least rate at which a body must come and be taken, over each rate_grace of waiting for the peer.
     std::uint64_t client_rate_min = 240; // bytes per second; 0 for none
@@ -71,8 +74,25 @@ struct proxy_options {
     pace_limits upstream_pace() const { return {upstream_idle_timeout, upstream_rate_min, rate_grace}; }
 };
 
+// How an upstream is connected to.
+struct upstream_options {
+    duration connect_timeout = 5s;
+    duration keep_alive_timeout = 60s; // idle, in the pool
+    std::size_t idle_max = 64;         // connections kept in the pool of a worker
+};
+
+// The flags of `headgate proxy`.
+struct proxy_options {
+    endpoint to;
+    http_options http;
+    route_options route;
+    upstream_options upstream;
+};
+
+// The flags of `headgate tunnel`.
 struct tunnel_options {
     endpoint to;
+    upstream_options upstream;
     duration idle_timeout = 1h;        // nothing moved either way
     duration half_close_timeout = 60s; // nothing moved, after one side has ended
 };

@@ -90,11 +90,8 @@ void parser_pool::put(std::unique_ptr<head_parsers> p) noexcept {
 }
 
 proxy::proxy(worker& w, const proxy_options& o)
-    : worker_(w), options_(o), upstream_(o.to, {.connect_timeout = w.options().connect_timeout,
-                                                .keep_alive_timeout = o.upstream_keep_alive_timeout,
-                                                .idle_max = o.upstream_idle_max,
-                                                .alive = w.options().alive}),
-      parsers_(o.heads, o.response_heads),
+    : worker_(w), options_(o), upstream_(o.to, o.upstream, w.options().alive),
+      parsers_(o.http.heads, o.route.response_heads),
       overloaded_(refusal_text(503, "all connections that this gateway accepts are in use")),
       too_many_(refusal_text(429, "this client has as many connections as one client may have")) {}
 
@@ -103,10 +100,10 @@ task<> proxy::serve(socket client, client_peer peer) {
     for (std::size_t requests = 0;;) {
         if (in.empty()) {
             const idle_connection idle(worker_, client);
-            const duration limit = requests == 0 ? options_.header_timeout : options_.keep_alive_timeout;
+            const duration limit = requests == 0 ? options_.http.header_timeout : options_.http.keep_alive_timeout;
             if (const auto ready = co_await client.readable(limit); !ready) co_return;
         }
-        const bool last = ++requests >= options_.requests_per_connection_max;
+        const bool last = ++requests >= options_.http.requests_per_connection_max;
         if (!co_await serve_request(client, in, peer, last) || worker_.draining()) co_return;
     }
 }
@@ -132,7 +129,7 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const peer_ad
         co_await linger(rq);
         co_return false;
     }
-    auto end = co_await attempt(exchange(rq, {worker_, options_, upstream_}));
+    auto end = co_await attempt(exchange(rq, {worker_, options_.route, upstream_}));
     rq.parsers.release();
     if (end && *end) {
         co_await relay_switched(rq, std::move(*end));
@@ -164,8 +161,8 @@ task<> proxy::relay_switched(request& rq, upstream_lease up) {
     duplex joined{.on = worker_,
                   .client = rq.client,
                   .upstream = up.connection(),
-                  .idle_timeout = options_.upgrade_idle_timeout,
-                  .half_close_timeout = options_.upgrade_half_close_timeout,
+                  .idle_timeout = options_.route.upgrade_idle_timeout,
+                  .half_close_timeout = options_.route.upgrade_half_close_timeout,
                   .from_client = &rq.in,
                   .from_upstream = &up.in()};
     const auto end = co_await attempt(relay_both_ways(joined));
@@ -185,24 +182,24 @@ task<> proxy::relay_switched(request& rq, upstream_lease up) {
 std::optional<proxy::refusal_of> proxy::not_served(const request& rq) const {
     const http::request_head& head = rq.parsers->request.head();
     if (rq.verb == http::method::connect) {
-        if (!options_.connect) return refusal_of{cause::client_method, 405, "CONNECT is not served here"};
+        if (!options_.route.connect) return refusal_of{cause::client_method, 405, "CONNECT is not served here"};
         if (head.find(http::field::content_length) || head.find(http::field::transfer_encoding))
             return refusal_of{cause::client_protocol, 400, "CONNECT has no body (RFC 9110, section 9.3.6)"};
     }
     if (forwards_left(head) == 0)
         return refusal_of{cause::client_method, 501,
                           "Max-Forwards ends here, and this gateway has no answer of its own"};
-    if (rq.framing.how == http::body_framing::kind::length && rq.framing.length > options_.request_body_max)
+    if (rq.framing.how == http::body_framing::kind::length && rq.framing.length > options_.route.request_body_max)
         return refusal_of{cause::client_too_large, 413,
                           fmt::format("the request's body has {} bytes, and {} are allowed", rq.framing.length,
-                                      options_.request_body_max)};
+                                      options_.route.request_body_max)};
     return std::nullopt;
 }
 
 // Reads until the head is complete. Gives false when the connection ends here: at the client's end, or after an answer.
 task<bool> proxy::read_head(request& rq) {
     http::request_parser& parser = rq.parsers->request;
-    const time_point deadline = rq.begun + options_.header_timeout;
+    const time_point deadline = rq.begun + options_.http.header_timeout;
     if (!rq.in.empty()) rq.in.make_contiguous(first_buffer);
     for (;;) {
         if (!rq.in.empty()) {
@@ -215,7 +212,7 @@ task<bool> proxy::read_head(request& rq) {
                 co_return false;
             }
             if (rq.in.bytes().size() >= first_buffer) {
-                rq.in.make_contiguous(options_.heads.head_bytes_max + 1);
+                rq.in.make_contiguous(options_.http.heads.head_bytes_max + 1);
                 parser.reset();
             }
         }
@@ -251,7 +248,7 @@ void proxy::take_head(request& rq, const peer_address& peer) {
     rq.framing = head.framing;
     rq.client_minor = head.minor_version;
     rq.keep_alive = head.keep_alive;
-    rq.switch_to = allowed_upgrade(head, options_.upgrades);
+    rq.switch_to = allowed_upgrade(head, options_.route.upgrades);
     rq.client_address.size = peer.write_host(rq.client_address.bytes);
     if (const std::string_view given = usable_request_id(head); !given.empty()) rq.id.set(given);
 }
@@ -268,7 +265,7 @@ task<> proxy::answer(request& rq, int status, std::string detail, bool may_persi
                                      .head_only = rq.verb == http::method::head,
                                      .retry_after = status == 503 ? 1 : 0});
     rq.down = out.size() - (out.text().find("\r\n\r\n") + 4);
-    if (!co_await rq.client.write_all(out.text(), options_.client_idle_timeout)) rq.persistent = false;
+    if (!co_await rq.client.write_all(out.text(), options_.http.client_idle_timeout)) rq.persistent = false;
 }
 
 // Ends our direction and, if the client has sent more than was used, reads on for a while: closing with unread bytes
@@ -290,7 +287,7 @@ task<> proxy::linger(request& rq) {
             waiting_for = unconfirmed;
             since = executor::current().turn_time();
             read = 0;
-        } else if (passed >= (unconfirmed != 0 ? options_.client_idle_timeout : linger_time_max)) {
+        } else if (passed >= (unconfirmed != 0 ? options_.http.client_idle_timeout : linger_time_max)) {
             co_return;
         }
         if (read >= linger_bytes_max) {

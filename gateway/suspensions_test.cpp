@@ -21,7 +21,6 @@ server_options quiet() {
     server_options o;
     o.access_log = false;
     o.stream_buffer = 4096;
-    o.connect_timeout = 1s;
     return o;
 }
 
@@ -143,6 +142,7 @@ testing::suspension_report proxied(
             t.beside(answer(at.get(), heard, response));
             proxy_options o;
             o.to = {"127.0.0.1", 9000};
+            o.upstream.connect_timeout = 1s;
             with(o);
             return serve<proxy>(std::move(at), o);
         },
@@ -172,7 +172,7 @@ TEST(gateway_suspensions_test, ASwitchOfProtocols) {
     const std::string agree = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
     const auto report = proxied(head("GET / HTTP/1.1", ask) + testing::body_bytes(1, 0, 12'000), 30,
                                 head("HTTP/1.1 101 Switching Protocols", agree) + testing::body_bytes(2, 0, 15'000),
-                                15'000, [](proxy_options& o) { o.upgrades = {"websocket"}; });
+                                15'000, [](proxy_options& o) { o.route.upgrades = {"websocket"}; });
     EXPECT_TRUE(report.ok()) << report;
     EXPECT_GT(report.points, 10u);
 }
@@ -180,7 +180,7 @@ TEST(gateway_suspensions_test, ASwitchOfProtocols) {
 TEST(gateway_suspensions_test, AConnect) {
     const auto report =
         proxied(head("CONNECT x:1 HTTP/1.1", "Host: x:1\r\n") + testing::body_bytes(1, 0, 12'000), 12'000,
-                testing::body_bytes(2, 0, 15'000), 15'000, [](proxy_options& o) { o.connect = true; });
+                testing::body_bytes(2, 0, 15'000), 15'000, [](proxy_options& o) { o.route.connect = true; });
     EXPECT_TRUE(report.ok()) << report;
     EXPECT_GT(report.points, 10u);
 }
@@ -193,6 +193,7 @@ TEST(gateway_suspensions_test, ATunnel) {
             t.beside(answer(at.get(), 10'000, testing::body_bytes(2, 0, 15'000)));
             tunnel_options o;
             o.to = {"127.0.0.1", 9000};
+            o.upstream.connect_timeout = 1s;
             return serve<tunnel>(std::move(at), o);
         },
         own_causes());

@@ -13,10 +13,7 @@ struct tunnel::connection {
 };
 
 tunnel::tunnel(worker& w, const tunnel_options& o)
-    : worker_(w), options_(o), upstream_(o.to, {.connect_timeout = w.options().connect_timeout,
-                                                .keep_alive_timeout = {},
-                                                .idle_max = 0,
-                                                .alive = w.options().alive}) {}
+    : worker_(w), options_(o), upstream_(o.to, o.upstream, w.options().alive) {}
 
 task<> tunnel::serve(socket client, client_peer peer) {
     connection c{.client = client};

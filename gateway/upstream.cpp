@@ -44,8 +44,8 @@ upstream_lease upstream::reuse() noexcept {
 }
 
 void upstream::park(std::unique_ptr<upstream_connection> c) noexcept {
-    if (limits_.idle_max == 0) return;
-    if (idle_count_ >= limits_.idle_max) unpark(member(idle_.prev));
+    if (options_.idle_max == 0) return;
+    if (idle_count_ >= options_.idle_max) unpark(member(idle_.prev));
     upstream_connection& parked = *c.release();
     parked.home_ = this;
     parked.in.release();
@@ -58,7 +58,7 @@ void upstream::park(std::unique_ptr<upstream_connection> c) noexcept {
         self.home_->unpark(self);
     };
     parked.io_wait::enter(parked.connection.state().reading);
-    executor::current().arm(parked, limits_.keep_alive_timeout);
+    executor::current().arm(parked, options_.keep_alive_timeout);
     idle_.push_front(static_cast<pool_link&>(parked));
     ++idle_count_;
 }
@@ -78,7 +78,7 @@ void upstream::close_idle() noexcept {
 task<result<std::vector<address>>> upstream::addresses() {
     const time_point now = executor::current().turn_time();
     if (addresses_.empty() || now - addresses_at_ > addresses_age_max) {
-        auto found = co_await resolver_.resolve(to_.host, to_.port, limits_.connect_timeout);
+        auto found = co_await resolver_.resolve(to_.host, to_.port, options_.connect_timeout);
         if (!found) co_return std::unexpected(found.error());
         addresses_ = std::move(*found);
         addresses_at_ = now;
@@ -91,7 +91,7 @@ task<result<upstream_lease>> upstream::connect() {
     if (!found) co_return std::unexpected(found.error());
     std::error_code last = make_error_code(std::errc::address_not_available);
     for (const address& a : *found) {
-        auto s = co_await headgate::connect(a, limits_.connect_timeout, limits_.alive);
+        auto s = co_await headgate::connect(a, options_.connect_timeout, alive_);
         if (s) co_return upstream_lease(*this, std::make_unique<upstream_connection>(std::move(*s)), false);
         last = s.error();
     }

@@ -71,14 +71,8 @@ private:
 // The upstream of one worker: where it is, and the connections to it.
 class upstream {
 public:
-    struct limits {
-        duration connect_timeout;
-        duration keep_alive_timeout;
-        std::size_t idle_max;
-        tcp_liveness alive;
-    };
-
-    upstream(endpoint to, limits l) : to_(std::move(to)), name_(to_.text()), limits_(l) {}
+    upstream(endpoint to, const upstream_options& o, tcp_liveness alive)
+        : to_(std::move(to)), name_(to_.text()), options_(o), alive_(alive) {}
     upstream(const upstream&) = delete;
     upstream& operator=(const upstream&) = delete;
     ~upstream() { close_idle(); }
@@ -108,7 +102,8 @@ private:
     std::vector<address> addresses_;
     time_point addresses_at_{};
     std::string name_;
-    limits limits_;
+    upstream_options options_;
+    tcp_liveness alive_;
     list_node idle_; // used last first; owns its members
     std::size_t idle_count_ = 0;
     std::size_t busy_ = 0;

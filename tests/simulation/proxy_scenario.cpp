@@ -72,13 +72,12 @@ private:
         gateway::proxy_options o;
         o.to = {"127.0.0.1", 8000};
         const auto some = [&] { return x.one_in(3) ? 200ms + x.up_to(3s) : duration(60s); };
-        o.header_timeout = some();
-        o.keep_alive_timeout = some();
-        o.client_idle_timeout = some();
-        o.first_byte_timeout = some();
-        o.upstream_idle_timeout = some();
-        o.upstream_keep_alive_timeout = some();
-        o.upstream_idle_max = x.below(4);
+        o.http.header_timeout = some();
+        o.http.keep_alive_timeout = some();
+        o.route.client_idle_timeout = some();
+        o.route.first_byte_timeout = some();
+        o.route.upstream_idle_timeout = some();
+        o.upstream = {.connect_timeout = 3s, .keep_alive_timeout = some(), .idle_max = x.below(4)};
         return o;
     }
 

@@ -38,6 +38,7 @@ private:
     static gateway::tunnel_options limits(exploration& x) {
         gateway::tunnel_options o;
         o.to = {"127.0.0.1", 7000};
+        o.upstream.connect_timeout = 3s;
         o.idle_timeout = x.one_in(4) ? 1s + x.up_to(20s) : 2min;
         o.half_close_timeout = 1s + x.up_to(20s);
         return o;

@@ -49,7 +49,6 @@ protected:
         o.connections_max = x.one_in(4) ? 1 + x.below(4) : 1000;
         o.stream_buffer = x.one_in(2) ? chunk_large : 1024 + x.below(chunk_large - 1024);
         o.splice_pipes_max = x.one_in(2) ? 256 : x.below(3);
-        o.connect_timeout = 3s;
         return o;
     }
 

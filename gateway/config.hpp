@@ -1,0 +1,107 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include <gateway/options.hpp>
+#include <gateway/route_table.hpp>
+
+namespace headgate::gateway {
+
+// What an operator has written down, checked and complete: plain values, in the words of the file. `headgate proxy` and
+// `headgate tunnel` make one from their flags. Names that refer to something else are those of things that exist.
+
+// Fields to change in a head that is passed on: first `remove`, then `set` (replaces all of that name), then `add`.
+struct header_edits {
+    std::vector<std::string> remove{};
+    std::vector<std::pair<std::string, std::string>> set{};
+    std::vector<std::pair<std::string, std::string>> add{};
+
+    bool empty() const noexcept { return remove.empty() && set.empty() && add.empty(); }
+    bool operator==(const header_edits&) const = default;
+};
+
+// One of the upstreams among which a route's requests are divided.
+struct weighted_upstream {
+    std::string upstream;
+    std::uint32_t weight = 1; // 0: none of them
+    bool operator==(const weighted_upstream&) const = default;
+};
+
+// Sends requests on.
+struct proxy_action {
+    std::vector<weighted_upstream> upstreams{}; // at least one, and one weight that is not 0
+    std::optional<std::string>
+        replace_prefix{};                      // instead of the path prefix that the route matched; "" or "/" strips it
+    std::optional<std::string> replace_path{}; // instead of the whole path
+    std::optional<std::string> host{};         // instead of the client's
+    header_edits request_headers{};
+    header_edits response_headers{};
+    route_options options{};
+};
+
+// Sends the client elsewhere.
+struct redirect_action {
+    int status = 302; // 301, 302, 303, 307 or 308
+    std::optional<std::string> scheme{};
+    std::optional<std::string> host{};
+    std::optional<std::uint16_t> port{};
+    std::optional<std::string> replace_prefix{};
+    std::optional<std::string> replace_path{};
+};
+
+// Answers by itself.
+struct respond_action {
+    int status = 200;
+    std::string body{};
+    std::string content_type = "text/plain; charset=utf-8";
+    header_edits headers{}; // `remove` is not used
+};
+
+// Passes bytes on, both ways.
+struct tcp_action {
+    std::vector<weighted_upstream> upstreams{};
+    duration idle_timeout = 1h;
+    duration half_close_timeout = 60s;
+};
+
+struct route_config {
+    std::string name{};                   // unique; made from its place in the file if it has none
+    std::vector<std::string> listeners{}; // names; none: all whose protocol fits
+    route_match match{};                  // not of tcp routes
+    std::variant<proxy_action, redirect_action, respond_action, tcp_action> action{};
+};
+
+struct endpoint_config {
+    endpoint where{};
+    std::uint32_t weight = 1;
+    bool operator==(const endpoint_config&) const = default;
+};
+
+struct upstream_config {
+    std::string name{};
+    std::vector<endpoint_config> endpoints{}; // at least one
+    upstream_options options{};
+};
+
+enum class listener_protocol : std::uint8_t { http, tcp };
+
+struct listener_config {
+    std::string name{};
+    address listen{};
+    listener_protocol protocol = listener_protocol::http;
+    http_options http{}; // of an HTTP listener
+};
+
+struct config {
+    server_options server{}; // its `listen` is not used
+    std::vector<listener_config> listeners{};
+    std::vector<route_config> routes{};
+    std::vector<upstream_config> upstreams{};
+};
+
+} // namespace headgate::gateway
