@@ -139,7 +139,7 @@ struct reader {
             out.body += text.substr(at, there);
             at += there;
             const std::string_view crlf = text.substr(at, 2);
-            if (there != size || crlf == "" || crlf == "\r") return false;
+            if (there != size || crlf.empty() || crlf == "\r") return false;
             if (crlf != "\r\n") return wrong("the end of a chunk");
             at += 2;
         }

@@ -7,6 +7,7 @@
 #include <string_view>
 
 /// What a fuzz target is: the function that libFuzzer calls, and what is asked after its corpus was run (replay.cpp).
+// libFuzzer gives the name. NOLINTNEXTLINE(readability-identifier-naming)
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 namespace headgate::fuzz {
