@@ -86,6 +86,7 @@ struct upstream_config {
     std::string name{};
     std::vector<endpoint_config> endpoints{}; // at least one
     upstream_options options{};
+    bool operator==(const upstream_config&) const = default;
 };
 
 enum class listener_protocol : std::uint8_t { http, tcp };

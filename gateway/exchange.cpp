@@ -9,6 +9,7 @@
 
 #include <gateway/exchange.hpp>
 #include <gateway/forward.hpp>
+#include <gateway/path.hpp>
 
 namespace headgate::gateway {
 
@@ -41,8 +42,10 @@ relay_limits limits_of(const route& r, pace_limits source, pace_limits sink, std
 constexpr std::size_t joined_body_max = 2048;
 bool join(chunk& head, std::string_view body) { return body.size() <= joined_body_max && head.append(body); }
 
-task<upstream_lease> connect(request& rq, route r) {
-    auto c = co_await r.upstream.connect();
+const header_edits* edits_of(const header_edits& e) { return e.empty() ? nullptr : &e; }
+
+task<upstream_lease> connect(request& rq, route r, endpoint_pool* to) {
+    auto c = co_await r.upstream.connect(*to, rq.upstream);
     if (!c) {
         rq.why = cause_of_connect(c.error());
         co_await fail(c.error(), upstream_side, c.error().message());
@@ -125,6 +128,7 @@ task<> relay_interim(request& rq, route r, upstream_lease& up) {
 // Reads the head of the final response, and passes on the interim ones before it. Gives false if the connection turned
 // out to be dead before it gave a byte; it may be that the upstream had closed it while it was idle.
 task<bool> read_response_head(request& rq, route r, upstream_lease& up, std::error_code& dead) {
+    rq.parsers->response.set_limits(r.options.response_heads);
     rq.parsers->response.reset(rq.verb);
     std::size_t interim = 0;
     bool any = false;
@@ -178,8 +182,11 @@ task<bool> send_response(request& rq, route r, upstream_lease& up) {
     // on side by side.
     const bool cuts_upload = !rq.uploaded && (head.status >= 300 || at_hand);
     rq.persistent = rq.keep_alive && to.how != body_framing::kind::until_close && !r.on.draining() && !cuts_upload;
-    chunk out = make_client_head(
-        head, {.body = to, .persistent = rq.persistent, .client_minor = rq.client_minor, .request_id = rq.id.view()});
+    chunk out = make_client_head(head, {.body = to,
+                                        .persistent = rq.persistent,
+                                        .client_minor = rq.client_minor,
+                                        .request_id = rq.id.view(),
+                                        .edits = edits_of(r.action.response_headers)});
     if (out.empty()) {
         rq.why = cause::upstream_protocol;
         co_await fail(errc::protocol, upstream_side, "its head cannot be passed on");
@@ -242,8 +249,7 @@ task<upstream_lease> open_tunnel(request& rq, route r) {
     rq.in.consume(rq.parsers->request.head().head_bytes);
     rq.parsers.release();
     rq.uploaded = true;
-    rq.upstream = r.upstream.name();
-    upstream_lease up = co_await connect(rq, r);
+    upstream_lease up = co_await connect(rq, r, &r.upstream.pick());
     const chunk out = make_connected_head(rq.id.view());
     rq.status = 200;
     rq.answered = true;
@@ -262,8 +268,16 @@ task<upstream_lease> exchange(request& rq, route r) {
 
     if (rq.verb == http::method::connect) co_return co_await open_tunnel(rq, r);
     const http::request_head& head = rq.parsers->request.head();
-    chunk upstream_head = make_upstream_head(
-        head, {.client = rq.client_address.view(), .request_id = rq.id.view(), .switch_to = rq.switch_to});
+    const proxy_action& a = r.action;
+    std::string path;
+    if ((a.replace_prefix || a.replace_path) && head.path.starts_with('/'))
+        path = replaced_path(normal_path(head.path), r.matched_prefix, a.replace_prefix, a.replace_path);
+    chunk upstream_head = make_upstream_head(head, {.client = rq.client_address.view(),
+                                                    .request_id = rq.id.view(),
+                                                    .switch_to = rq.switch_to,
+                                                    .path = path,
+                                                    .host = a.host ? std::string_view(*a.host) : std::string_view(),
+                                                    .edits = edits_of(a.request_headers)});
     rq.in.consume(head.head_bytes); // before anything fails: a connection that is kept must not see it again
     if (upstream_head.empty()) {
         rq.why = cause::client_protocol;
@@ -282,12 +296,13 @@ task<upstream_lease> exchange(request& rq, route r) {
         rq.up = length;
     }
     rq.uploaded = at_hand;
-    rq.upstream = r.upstream.name();
 
     for (bool again = false;; again = true) {
         upstream_lease up;
-        if (!again) up = r.upstream.reuse();
-        if (!up) up = co_await connect(rq, r);
+        endpoint_pool& to = r.upstream.pick();
+        rq.upstream = to.name();
+        if (!again) up = to.reuse();
+        if (!up) up = co_await connect(rq, r, &to);
         strand uploading;
         bool unsent = false; // the upstream's system has not taken a byte of the request
         if (at_hand) {

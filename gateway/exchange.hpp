@@ -6,11 +6,13 @@
 
 namespace headgate::gateway {
 
-// What exchanges of one route use.
+// What an exchange uses of its route. All of it outlives the exchange.
 struct route {
     worker& on;
-    const route_options& options;
+    const proxy_action& action;
+    const route_options& options; // the action's
     gateway::upstream& upstream;
+    std::string_view matched_prefix; // what replace_prefix stands for
 };
 
 // Sends a request, whose head has been parsed, to the upstream and its response to the client: heads, 1xx, bodies in

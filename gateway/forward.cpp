@@ -35,10 +35,51 @@ void add_forwarded_for(http::head_writer& w, const http::message_head& in, std::
     w.add(field::x_forwarded_for, list += client);
 }
 
+// What a route removes or sets is not passed on.
+bool edited(const header_edits* edits, std::string_view name) {
+    if (!edits) return false;
+    const auto same = [name](const std::string& other) { return http::same_token(name, other); };
+    return std::ranges::any_of(edits->remove, same) ||
+           std::ranges::any_of(edits->set, same, [](const auto& f) -> auto& { return f.first; });
+}
+
+void add_edits(http::head_writer& w, const header_edits* edits) {
+    if (!edits) return;
+    for (const auto& [name, value] : edits->set) w.add(name, value);
+    for (const auto& [name, value] : edits->add) w.add(name, value);
+}
+
+std::size_t bytes_of(const header_edits* edits) {
+    std::size_t n = 0;
+    if (edits)
+        for (const auto* list : {&edits->set, &edits->add})
+            for (const auto& [name, value] : *list) n += name.size() + value.size() + 4;
+    return n;
+}
+
 // Fields that are written anew from what was understood.
 bool rewritten(field f) { return f == field::content_length || f == field::transfer_encoding; }
 
 } // namespace
+
+std::string replaced_path(std::string_view path, std::string_view matched_prefix,
+                          const std::optional<std::string>& replace_prefix,
+                          const std::optional<std::string>& replace_path) {
+    std::string out;
+    if (replace_path) {
+        out = *replace_path;
+    } else if (replace_prefix) {
+        while (matched_prefix.ends_with('/')) matched_prefix.remove_suffix(1);
+        std::string_view rest = path.substr(std::min(matched_prefix.size(), path.size()));
+        out = *replace_prefix;
+        if (out.ends_with('/') && rest.starts_with('/')) rest.remove_prefix(1);
+        out += rest;
+    } else {
+        out = path;
+    }
+    if (!out.starts_with('/')) out.insert(out.begin(), '/');
+    return out;
+}
 
 std::optional<std::uint64_t> forwards_left(const http::request_head& in) noexcept {
     if (in.method != http::method::options && in.method != http::method::trace) return std::nullopt;
@@ -56,47 +97,53 @@ std::optional<std::uint64_t> forwards_left(const http::request_head& in) noexcep
 
 chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
     // The authority is written twice.
-    return write_head(in.head_bytes + in.authority.text.size() + added_bytes_max, [&](http::head_writer& w) {
-        w.request_line(in.method_text, in.path, in.query);
-        w.add(field::host, in.authority.text);
-        bool trailers = false;
-        const std::optional<std::uint64_t> forwards = forwards_left(in);
-        for (std::size_t i = 0; i < in.headers.size(); ++i) {
-            const http::header& h = in.headers[i];
-            if (h.id == field::te) trailers |= h.value.find("trailers") != std::string_view::npos;
-            switch (h.id) {
-            case field::host:
-            case field::x_forwarded_for:
-            case field::x_forwarded_host:
-            case field::x_forwarded_proto:
-            case field::x_request_id: continue;
-            default:
-                if (h.id == field::max_forwards && forwards)
-                    w.add(h.id, *forwards - 1);
-                else if (!rewritten(h.id) && !in.hop_by_hop(i))
-                    w.add(h);
+    return write_head(
+        in.head_bytes + in.authority.text.size() + f.path.size() + f.host.size() * 2 + bytes_of(f.edits) +
+            added_bytes_max,
+        [&](http::head_writer& w) {
+            w.request_line(in.method_text, f.path.empty() ? in.path : f.path, in.query);
+            w.add(field::host, f.host.empty() ? in.authority.text : f.host);
+            bool trailers = false;
+            const std::optional<std::uint64_t> forwards = forwards_left(in);
+            for (std::size_t i = 0; i < in.headers.size(); ++i) {
+                const http::header& h = in.headers[i];
+                if (h.id == field::te) trailers |= h.value.find("trailers") != std::string_view::npos;
+                switch (h.id) {
+                case field::host:
+                case field::x_forwarded_for:
+                case field::x_forwarded_host:
+                case field::x_forwarded_proto:
+                case field::x_request_id: continue;
+                default:
+                    if (h.id == field::max_forwards && forwards)
+                        w.add(h.id, *forwards - 1);
+                    else if (!rewritten(h.id) && !in.hop_by_hop(i) && !edited(f.edits, h.name))
+                        w.add(h);
+                }
             }
-        }
-        w.add(in.framing);
-        if (trailers) w.add(field::te, "trailers");
-        if (!f.switch_to.empty()) w.add(field::upgrade, f.switch_to);
-        if (trailers || !f.switch_to.empty())
-            w.add(field::connection, f.switch_to.empty() ? "TE" : trailers ? "TE, Upgrade" : "Upgrade");
-        w.add(field::via, via);
-        add_forwarded_for(w, in, f.client);
-        w.add(field::x_forwarded_host, in.authority.text);
-        w.add(field::x_forwarded_proto, f.scheme);
-        w.add(field::x_request_id, f.request_id);
-    });
+            w.add(in.framing);
+            if (trailers) w.add(field::te, "trailers");
+            if (!f.switch_to.empty()) w.add(field::upgrade, f.switch_to);
+            if (trailers || !f.switch_to.empty())
+                w.add(field::connection, f.switch_to.empty() ? "TE" : trailers ? "TE, Upgrade" : "Upgrade");
+            w.add(field::via, via);
+            if (!edited(f.edits, "X-Forwarded-For")) add_forwarded_for(w, in, f.client);
+            if (!edited(f.edits, "X-Forwarded-Host")) w.add(field::x_forwarded_host, in.authority.text);
+            if (!edited(f.edits, "X-Forwarded-Proto")) w.add(field::x_forwarded_proto, f.scheme);
+            w.add(field::x_request_id, f.request_id);
+            add_edits(w, f.edits);
+        });
 }
 
 chunk make_client_head(const http::response_head& in, const answering& a) {
-    return write_head(in.head_bytes + added_bytes_max, [&](http::head_writer& w) {
+    return write_head(in.head_bytes + bytes_of(a.edits) + added_bytes_max, [&](http::head_writer& w) {
         w.status_line(in.status, in.reason);
         for (std::size_t i = 0; i < in.headers.size(); ++i) {
             const http::header& h = in.headers[i];
-            if (!rewritten(h.id) && h.id != field::x_request_id && !in.hop_by_hop(i)) w.add(h);
+            if (!rewritten(h.id) && h.id != field::x_request_id && !in.hop_by_hop(i) && !edited(a.edits, h.name))
+                w.add(h);
         }
+        add_edits(w, a.edits);
         w.add(a.body);
         // A response without a body may still say how long it would be: to HEAD, and 304. A 204 must not (RFC 9110,
         // section 8.6).

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include <gateway/config.hpp>
+
 namespace headgate::gateway {
 
 // How often the request may still be forwarded: Max-Forwards of OPTIONS and TRACE (RFC 9110, section 7.6.2). At 0 it
@@ -21,7 +23,16 @@ struct forwarding {
     std::string_view request_id;
     std::string_view scheme = "http";
     std::string_view switch_to; // the protocol to ask the upstream to switch to; empty for none
+    std::string_view path;      // instead of the request's; empty: as it is
+    std::string_view host;      // instead of the request's; empty: as it is
+    const header_edits* edits = nullptr;
 };
+
+// The path to send on, when the route wants another than the client's: the prefix that the route matched replaced, or
+// all of it. Always begins with '/'. `path` is normal.
+std::string replaced_path(std::string_view path, std::string_view matched_prefix,
+                          const std::optional<std::string>& replace_prefix,
+                          const std::optional<std::string>& replace_path);
 
 // The head to send to the upstream: everything end-to-end as it came, hop-by-hop fields and those that Connection names
 // left out (RFC 9110, section 7.6.1), framing written from what was understood, Max-Forwards counted down, Via,
@@ -35,6 +46,7 @@ struct answering {
     bool persistent = true;
     int client_minor = 1;
     std::string_view request_id;
+    const header_edits* edits = nullptr;
 };
 chunk make_client_head(const http::response_head& in, const answering& a);
 

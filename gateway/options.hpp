@@ -21,6 +21,7 @@ struct endpoint {
     std::string host;
     std::uint16_t port = 0;
     std::string text() const;
+    bool operator==(const endpoint&) const = default;
 };
 
 // What both services have in common.
@@ -79,6 +80,8 @@ struct upstream_options {
     duration connect_timeout = 5s;
     duration keep_alive_timeout = 60s; // idle, in the pool
     std::size_t idle_max = 64;         // connections kept in the pool of a worker
+
+    bool operator==(const upstream_options&) const = default;
 };
 
 // The flags of `headgate proxy`.

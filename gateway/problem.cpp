@@ -1,4 +1,5 @@
 #include <headgate/http/message.hpp>
+#include <headgate/http/writer.hpp>
 
 #include <ctime>
 
@@ -52,6 +53,27 @@ chunk make_response(const problem& p) {
     text += "Via: 1.1 headgate\r\n\r\n";
     if (!p.head_only) text += body;
     return chunk(text);
+}
+
+chunk make_response(const own_answer& a) {
+    std::size_t bytes = 512 + a.body.size() + a.content_type.size() + a.request_id.size();
+    for (const auto& [name, value] : a.fields) bytes += name.size() + value.size() + 4;
+    chunk out(bytes);
+    http::head_writer w(out.bytes());
+    w.status_line(a.status);
+    const bool may_have_body = a.status != 204 && a.status != 304;
+    if (!a.body.empty() && may_have_body) w.add(http::field::content_type, a.content_type);
+    if (may_have_body) w.add(http::field::content_length, std::uint64_t{a.body.size()});
+    w.add(http::field::date, http_date());
+    for (const auto& [name, value] : a.fields) w.add(name, value);
+    if (!a.request_id.empty()) w.add(http::field::x_request_id, a.request_id);
+    if (!a.keep_alive) w.add(http::field::connection, "close");
+    w.add(http::field::via, "1.1 headgate");
+    const std::size_t head = w.end();
+    if (head == 0) return {};
+    out.truncate(head);
+    if (may_have_body && !a.head_only) out.append(a.body);
+    return out;
 }
 
 } // namespace headgate::gateway

@@ -3,6 +3,8 @@
 #include <headgate/core/chunk.hpp>
 
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace headgate::gateway {
 
@@ -17,5 +19,19 @@ struct problem {
 };
 
 chunk make_response(const problem& p);
+
+// Any other answer of headgate's own, complete with its body.
+struct own_answer {
+    int status = 200;
+    std::string_view body{};
+    std::string_view content_type{};                                     // left out if there is no body
+    std::vector<std::pair<std::string_view, std::string_view>> fields{}; // to be added
+    std::string_view request_id{};
+    bool keep_alive = false;
+    bool head_only = false;
+};
+
+// An empty chunk if a field of it cannot be written.
+chunk make_response(const own_answer& a);
 
 } // namespace headgate::gateway

@@ -6,6 +6,7 @@
 
 #include <gateway/duplex.hpp>
 #include <gateway/forward.hpp>
+#include <gateway/path.hpp>
 #include <gateway/problem.hpp>
 #include <gateway/proxy.hpp>
 
@@ -65,6 +66,22 @@ std::string refusal_text(int status, std::string_view detail) {
     return std::string(make_response({.status = status, .detail = detail, .request_id = {}, .retry_after = 1}).text());
 }
 
+// What is needed of the head has been taken from it.
+void drop_head(request& rq) {
+    rq.in.consume(rq.parsers->request.head().head_bytes);
+    rq.parsers.release();
+}
+
+// Null if there is none.
+const snapshot::route* find_route(const request& rq) {
+    const http::request_head& head = rq.parsers->request.head();
+    std::string normal;
+    std::string_view path = head.path;
+    if (!is_normal_path(path)) path = normal = normal_path(path);
+    const auto found = rq.entrance.table.find({head.authority.host, path, head.query, head.method_text, &head.headers});
+    return found ? &rq.entrance.routes[*found] : nullptr;
+}
+
 struct count_guard {
     explicit count_guard(std::size_t& n) noexcept : n_(n) { ++n_; }
     count_guard(const count_guard&) = delete;
@@ -78,7 +95,7 @@ private:
 } // namespace
 
 std::unique_ptr<head_parsers> parser_pool::take() {
-    if (kept_.empty()) return std::make_unique<head_parsers>(requests_, responses_);
+    if (kept_.empty()) return std::make_unique<head_parsers>();
     auto p = std::move(kept_.back());
     kept_.pop_back();
     p->request.reset();
@@ -89,28 +106,39 @@ void parser_pool::put(std::unique_ptr<head_parsers> p) noexcept {
     if (p && kept_.size() < kept_max) kept_.push_back(std::move(p));
 }
 
-proxy::proxy(worker& w, const proxy_options& o)
-    : worker_(w), options_(o), upstream_(o.to, o.upstream, w.options().alive),
-      parsers_(o.http.heads, o.route.response_heads),
+proxy::proxy(worker& w, std::string listener)
+    : worker_(w), listener_(std::move(listener)),
       overloaded_(refusal_text(503, "all connections that this gateway accepts are in use")),
       too_many_(refusal_text(429, "this client has as many connections as one client may have")) {}
 
+proxy::proxy(worker& w, const proxy_options& o) : proxy(w, w.options().listen.text()) {
+    w.config().apply(snapshot_of(o, w.options().listen));
+}
+
+// While it waits for a request it keeps nothing of the configuration, which may change meanwhile.
 task<> proxy::serve(socket client, client_peer peer) {
+    const count_guard counted(connections);
     http::inbound in;
-    for (std::size_t requests = 0;;) {
+    for (std::size_t requests = 0;; ++requests) {
         if (in.empty()) {
-            const idle_connection idle(worker_, client);
-            const duration limit = requests == 0 ? options_.http.header_timeout : options_.http.keep_alive_timeout;
+            const snapshot::entrance* here = worker_.config().now()->shared->find(listener_);
+            if (!here) co_return; // the listener is gone
+            const http_options& o = here->config->http;
+            const duration limit = requests == 0 ? o.header_timeout : o.keep_alive_timeout;
+            const idle_connection idle(worker_, client, this);
             if (const auto ready = co_await client.readable(limit); !ready) co_return;
         }
-        const bool last = ++requests >= options_.http.requests_per_connection_max;
-        if (!co_await serve_request(client, in, peer, last) || worker_.draining()) co_return;
+        if (!co_await serve_request(client, in, peer, requests + 1) || worker_.draining()) co_return;
     }
 }
 
 // Gives whether the connection may carry another request.
-task<bool> proxy::serve_request(socket& client, http::inbound& in, const peer_address& peer, bool last) {
-    request rq{.client = client, .in = in, .parsers = parser_pool::lease(parsers_)};
+task<bool> proxy::serve_request(socket& client, http::inbound& in, const peer_address& peer, std::size_t number) {
+    std::shared_ptr<const served> now = worker_.config().now();
+    const snapshot::entrance* here = now->shared->find(listener_);
+    if (!here) co_return false;
+    request rq{
+        .client = client, .in = in, .parsers = parser_pool::lease(parsers_), .now = std::move(now), .entrance = *here};
     rq.begun = executor::current().turn_time();
     const request_ids::id own_id = ids_.next();
     rq.id.set({own_id.data(), own_id.size()});
@@ -121,56 +149,64 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const peer_ad
     }
     const count_guard counted(worker_.requests);
     take_head(rq, peer);
-    if (last) rq.keep_alive = false;
-    if (auto no = not_served(rq)) {
-        rq.why = no->why;
-        co_await answer(rq, no->status, std::move(no->detail), false);
-        log(rq, peer);
-        co_await linger(rq);
-        co_return false;
-    }
-    auto end = co_await attempt(exchange(rq, {worker_, options_.route, upstream_}));
-    rq.parsers.release();
-    if (end && *end) {
-        co_await relay_switched(rq, std::move(*end));
-        log(rq, peer);
-        co_return false;
-    }
-    if (end) {
-        rq.why = cause::complete;
-        if (!rq.uploaded) rq.persistent = false;
-    } else {
-        const flow_error& e = end.error();
-        if (!rq.why) rq.why = cause_of(e.code, e.where == side::source ? party::upstream : party::client);
-        if (rq.answered || *rq.why == cause::client_closed || *rq.why == cause::client_reset) {
-            client.reset(); // what it has of the answer must not look whole
-            rq.persistent = false;
-        } else {
-            // When descriptors are short, the client's own is one that can be given back.
-            const bool may_persist = *rq.why != cause::overloaded;
-            co_await answer(rq, status_of(*rq.why), describe(*rq.why, rq, e), may_persist);
-        }
-    }
+    if (number >= here->config->http.requests_per_connection_max) rq.keep_alive = false;
+    const snapshot::route* r = find_route(rq);
+    if (!r)
+        co_await refuse(rq, {cause::no_route, 404, "no route takes this request"});
+    else if (const auto* p = std::get_if<proxy_action>(&r->config->action))
+        co_await pass_on(rq, *r, *p);
+    else if (const auto* d = std::get_if<redirect_action>(&r->config->action))
+        co_await redirect(rq, r->config->match, *d);
+    else
+        co_await respond(rq, std::get<respond_action>(r->config->action));
     log(rq, peer);
     if (!rq.persistent && client) co_await linger(rq);
     co_return rq.persistent;
 }
 
+task<> proxy::pass_on(request& rq, const snapshot::route& r, const proxy_action& a) {
+    if (auto no = not_served(rq, a.options)) co_return co_await refuse(rq, std::move(*no));
+    rq.switch_to = allowed_upgrade(rq.parsers->request.head(), a.options.upgrades);
+    upstream& to = *rq.now->upstreams[r.choose(requests_++)];
+    const route_match& m = r.config->match;
+    const std::string_view prefix = m.path_prefix ? *m.path_prefix : m.path ? *m.path : std::string_view("/");
+    auto end = co_await attempt(exchange(rq, {worker_, a, a.options, to, prefix}));
+    rq.parsers.release();
+    if (end && *end) co_return co_await relay_switched(rq, a.options, std::move(*end));
+    if (end) {
+        rq.why = cause::complete;
+        if (!rq.uploaded) rq.persistent = false;
+        co_return;
+    }
+    const flow_error& e = end.error();
+    if (!rq.why) rq.why = cause_of(e.code, e.where == side::source ? party::upstream : party::client);
+    if (rq.answered || *rq.why == cause::client_closed || *rq.why == cause::client_reset) {
+        rq.client.reset(); // what it has of the answer must not look whole
+        rq.persistent = false;
+    } else {
+        // When descriptors are short, the client's own is one that can be given back.
+        const bool may_go_on = *rq.why != cause::overloaded;
+        co_await answer(rq, status_of(*rq.why), describe(*rq.why, rq, e), may_go_on);
+    }
+}
+
 // The client and the upstream speak another protocol from now on.
-task<> proxy::relay_switched(request& rq, upstream_lease up) {
+task<> proxy::relay_switched(request& rq, const route_options& o, upstream_lease up) {
     duplex joined{.on = worker_,
                   .client = rq.client,
                   .upstream = up.connection(),
-                  .idle_timeout = options_.route.upgrade_idle_timeout,
-                  .half_close_timeout = options_.route.upgrade_half_close_timeout,
+                  .idle_timeout = o.upgrade_idle_timeout,
+                  .half_close_timeout = o.upgrade_half_close_timeout,
                   .from_client = &rq.in,
                   .from_upstream = &up.in()};
     const auto end = co_await attempt(relay_both_ways(joined));
     rq.up = joined.up;
     rq.down = joined.down;
+    rq.persistent = false;
     if (end) {
         rq.why = cause::complete;
         up.close();
+        rq.client.close();
     } else {
         rq.why = joined.why ? *joined.why : cause_of(end.error().code, party::client);
         up.drop();
@@ -179,27 +215,76 @@ task<> proxy::relay_switched(request& rq, upstream_lease up) {
 }
 
 // Why a request goes no further than its head, if so.
-std::optional<proxy::refusal_of> proxy::not_served(const request& rq) const {
+std::optional<proxy::refusal_of> proxy::not_served(const request& rq, const route_options& o) const {
     const http::request_head& head = rq.parsers->request.head();
     if (rq.verb == http::method::connect) {
-        if (!options_.route.connect) return refusal_of{cause::client_method, 405, "CONNECT is not served here"};
+        if (!o.connect) return refusal_of{cause::client_method, 405, "CONNECT is not served here"};
         if (head.find(http::field::content_length) || head.find(http::field::transfer_encoding))
             return refusal_of{cause::client_protocol, 400, "CONNECT has no body (RFC 9110, section 9.3.6)"};
     }
     if (forwards_left(head) == 0)
         return refusal_of{cause::client_method, 501,
                           "Max-Forwards ends here, and this gateway has no answer of its own"};
-    if (rq.framing.how == http::body_framing::kind::length && rq.framing.length > options_.route.request_body_max)
-        return refusal_of{cause::client_too_large, 413,
-                          fmt::format("the request's body has {} bytes, and {} are allowed", rq.framing.length,
-                                      options_.route.request_body_max)};
+    if (rq.framing.how == http::body_framing::kind::length && rq.framing.length > o.request_body_max)
+        return refusal_of{
+            cause::client_too_large, 413,
+            fmt::format("the request's body has {} bytes, and {} are allowed", rq.framing.length, o.request_body_max)};
     return std::nullopt;
+}
+
+task<> proxy::refuse(request& rq, refusal_of why) {
+    rq.why = why.why;
+    drop_head(rq);
+    co_await answer(rq, why.status, std::move(why.detail), rq.verb != http::method::connect);
+}
+
+task<> proxy::redirect(request& rq, const route_match& m, const redirect_action& a) {
+    const http::request_head& head = rq.parsers->request.head();
+    const std::string_view prefix = m.path_prefix ? *m.path_prefix : m.path ? *m.path : std::string_view("/");
+    std::string to = (a.scheme ? *a.scheme : "http") + "://";
+    to += a.host ? std::string_view(*a.host) : head.authority.host;
+    if (a.port)
+        to += ":" + std::to_string(*a.port);
+    else if (!a.host && !a.scheme && head.authority.port != 0)
+        to += ":" + std::to_string(head.authority.port);
+    to += a.replace_prefix || a.replace_path
+              ? replaced_path(normal_path(head.path), prefix, a.replace_prefix, a.replace_path)
+              : std::string(head.path);
+    to += head.query;
+    drop_head(rq);
+    rq.why = cause::complete;
+    rq.status = a.status;
+    rq.persistent = may_persist(rq);
+    co_await send(rq, make_response(own_answer{.status = a.status,
+                                               .fields = {{"Location", to}},
+                                               .request_id = rq.id.view(),
+                                               .keep_alive = rq.persistent,
+                                               .head_only = rq.verb == http::method::head}));
+}
+
+task<> proxy::respond(request& rq, const respond_action& a) {
+    std::vector<std::pair<std::string_view, std::string_view>> fields;
+    for (const auto* list : {&a.headers.set, &a.headers.add})
+        for (const auto& [name, value] : *list) fields.emplace_back(name, value);
+    drop_head(rq);
+    rq.why = cause::complete;
+    rq.status = a.status;
+    rq.persistent = may_persist(rq);
+    co_await send(rq, make_response(own_answer{.status = a.status,
+                                               .body = a.body,
+                                               .content_type = a.content_type,
+                                               .fields = std::move(fields),
+                                               .request_id = rq.id.view(),
+                                               .keep_alive = rq.persistent,
+                                               .head_only = rq.verb == http::method::head}));
 }
 
 // Reads until the head is complete. Gives false when the connection ends here: at the client's end, or after an answer.
 task<bool> proxy::read_head(request& rq) {
     http::request_parser& parser = rq.parsers->request;
-    const time_point deadline = rq.begun + options_.http.header_timeout;
+    const http_options& o = rq.entrance.config->http;
+    const time_point deadline = rq.begun + o.header_timeout;
+    parser.set_limits(o.heads);
     if (!rq.in.empty()) rq.in.make_contiguous(first_buffer);
     for (;;) {
         if (!rq.in.empty()) {
@@ -212,7 +297,7 @@ task<bool> proxy::read_head(request& rq) {
                 co_return false;
             }
             if (rq.in.bytes().size() >= first_buffer) {
-                rq.in.make_contiguous(options_.http.heads.head_bytes_max + 1);
+                rq.in.make_contiguous(o.heads.head_bytes_max + 1);
                 parser.reset();
             }
         }
@@ -248,24 +333,33 @@ void proxy::take_head(request& rq, const peer_address& peer) {
     rq.framing = head.framing;
     rq.client_minor = head.minor_version;
     rq.keep_alive = head.keep_alive;
-    rq.switch_to = allowed_upgrade(head, options_.route.upgrades);
     rq.client_address.size = peer.write_host(rq.client_address.bytes);
     if (const std::string_view given = usable_request_id(head); !given.empty()) rq.id.set(given);
 }
 
-// Gives an answer of our own. The connection goes on if nothing of the request is left unread.
-task<> proxy::answer(request& rq, int status, std::string detail, bool may_persist) {
-    rq.status = status;
+// Whether the connection may go on after an answer of our own: if nothing of the request is left unread.
+bool proxy::may_persist(const request& rq) const noexcept {
     const bool read = rq.head_read && (rq.uploaded || !rq.framing.has_body());
-    rq.persistent = may_persist && read && rq.keep_alive && !worker_.draining();
-    const chunk out = make_response({.status = status,
-                                     .detail = detail,
-                                     .request_id = rq.id.view(),
-                                     .keep_alive = rq.persistent,
-                                     .head_only = rq.verb == http::method::head,
-                                     .retry_after = status == 503 ? 1 : 0});
-    rq.down = out.size() - (out.text().find("\r\n\r\n") + 4);
-    if (!co_await rq.client.write_all(out.text(), options_.http.client_idle_timeout)) rq.persistent = false;
+    return read && rq.keep_alive && !worker_.draining();
+}
+
+// Says what went wrong.
+task<> proxy::answer(request& rq, int status, std::string detail, bool may_go_on) {
+    rq.status = status;
+    rq.persistent = may_go_on && may_persist(rq);
+    co_await send(rq, make_response(problem{.status = status,
+                                            .detail = detail,
+                                            .request_id = rq.id.view(),
+                                            .keep_alive = rq.persistent,
+                                            .head_only = rq.verb == http::method::head,
+                                            .retry_after = status == 503 ? 1 : 0}));
+}
+
+// Gives an answer of our own.
+task<> proxy::send(request& rq, chunk answer) {
+    rq.down = answer.size() - (answer.text().find("\r\n\r\n") + 4);
+    if (!co_await rq.client.write_all(answer.text(), rq.entrance.config->http.client_idle_timeout))
+        rq.persistent = false;
 }
 
 // Ends our direction and, if the client has sent more than was used, reads on for a while: closing with unread bytes
@@ -287,7 +381,7 @@ task<> proxy::linger(request& rq) {
             waiting_for = unconfirmed;
             since = executor::current().turn_time();
             read = 0;
-        } else if (passed >= (unconfirmed != 0 ? options_.http.client_idle_timeout : linger_time_max)) {
+        } else if (passed >= (unconfirmed != 0 ? rq.entrance.config->http.client_idle_timeout : linger_time_max)) {
             co_return;
         }
         if (read >= linger_bytes_max) {

@@ -7,38 +7,46 @@
 
 namespace headgate::gateway {
 
-// An HTTP/1.1 reverse proxy to one upstream (RFC 9110, section 7; RFC 9112). A connection is a coroutine, a request is
-// a coroutine in it; a connection that waits for its next request holds no buffer.
+// Serves the HTTP/1.1 clients of one listener: finds the route of each request and does what that says (RFC 9110,
+// section 7; RFC 9112). A connection is a coroutine, a request is a coroutine in it; a connection that waits for its
+// next request holds no buffer.
 class proxy final : public service {
 public:
+    // `listener` is the address by which the worker's configuration knows it.
+    proxy(worker& w, std::string listener);
+    // Makes the worker serve this and nothing else.
     proxy(worker& w, const proxy_options& o);
 
     task<> serve(socket client, client_peer peer) override;
     std::string_view refusal(int status) const noexcept override { return status == 429 ? too_many_ : overloaded_; }
-    void drain() noexcept override { upstream_.close_idle(); }
-    std::size_t upstream_idle() const noexcept override { return upstream_.idle(); }
-    std::size_t upstream_busy() const noexcept override { return upstream_.busy(); }
 
 private:
-    task<bool> serve_request(socket& client, http::inbound& in, const peer_address& peer, bool last);
-    task<bool> read_head(request& rq);
-    void take_head(request& rq, const peer_address& peer);
-    task<> relay_switched(request& rq, upstream_lease up);
+    // What becomes of a request that goes no further than its head.
     struct refusal_of {
         cause why;
         int status;
         std::string detail;
     };
-    std::optional<refusal_of> not_served(const request& rq) const;
+    task<bool> serve_request(socket& client, http::inbound& in, const peer_address& peer, std::size_t number);
+    task<bool> read_head(request& rq);
+    void take_head(request& rq, const peer_address& peer);
+    task<> pass_on(request& rq, const snapshot::route& r, const proxy_action& a);
+    std::optional<refusal_of> not_served(const request& rq, const route_options& o) const;
+    task<> relay_switched(request& rq, const route_options& o, upstream_lease up);
+    task<> redirect(request& rq, const route_match& m, const redirect_action& a);
+    task<> respond(request& rq, const respond_action& a);
+    task<> refuse(request& rq, refusal_of why);
     task<> answer(request& rq, int status, std::string detail, bool may_persist);
+    task<> send(request& rq, chunk answer);
+    bool may_persist(const request& rq) const noexcept;
     task<> linger(request& rq);
     void log(const request& rq, const peer_address& peer);
 
     worker& worker_;
-    proxy_options options_;
-    upstream upstream_;
+    std::string listener_;
     parser_pool parsers_;
     request_ids ids_;
+    std::uint64_t requests_ = 0;
     std::string overloaded_;
     std::string too_many_;
 };

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <gateway/cause.hpp>
+#include <gateway/live_config.hpp>
 #include <gateway/request_id.hpp>
 
 namespace headgate::gateway {
@@ -18,17 +19,12 @@ namespace headgate::gateway {
 struct head_parsers {
     http::request_parser request;
     http::response_parser response;
-    head_parsers(const http::head_limits& requests, const http::head_limits& responses)
-        : request(requests), response(http::method::get, responses) {}
 };
 
 // Parsers that are not in use, kept for reuse: at most `kept_max`.
 class parser_pool {
 public:
-    parser_pool(const http::head_limits& requests, const http::head_limits& responses)
-        : requests_(requests), responses_(responses) {
-        kept_.reserve(kept_max); // put() must not fail
-    }
+    parser_pool() { kept_.reserve(kept_max); } // put() must not fail
 
     class lease {
     public:
@@ -50,8 +46,6 @@ private:
     std::unique_ptr<head_parsers> take();
     void put(std::unique_ptr<head_parsers> p) noexcept;
 
-    http::head_limits requests_;
-    http::head_limits responses_;
     std::vector<std::unique_ptr<head_parsers>> kept_;
 };
 
@@ -61,6 +55,8 @@ struct request {
     socket& client;
     http::inbound& in;
     parser_pool::lease parsers;
+    std::shared_ptr<const served> now;  // the configuration that was current when it began
+    const snapshot::entrance& entrance; // by which it came in
 
     template <std::size_t N>
     struct text {

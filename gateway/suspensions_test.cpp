@@ -116,8 +116,8 @@ task<outcome> serve(std::unique_ptr<stage> at, Options o) {
     if (a.index() == 1 || !std::get<0>(a)) co_return std::unexpected(flow_error{errc::refused, side::caller, 0, {}});
     accepted first = std::move(*std::get<0>(a));
     co_await service.serve(std::move(first.connection), client_peer(first.peer, nullptr));
-    service.drain();
-    if (service.upstream_busy() != 0)
+    at->on.drain();
+    if (at->on.live().upstream_busy != 0)
         co_return std::unexpected(flow_error{errc::failed, side::caller, 0, "a lease is left"});
     co_return transfer{};
 }

@@ -7,20 +7,23 @@ namespace headgate::gateway {
 
 struct tunnel::connection {
     socket& client;
+    std::shared_ptr<const served> now; // the configuration that was current when it began
+    std::string_view upstream{};
     upstream_lease up{};
     std::optional<duplex> joined{}; // from when there is an upstream
     std::optional<cause> why{};
 };
 
-tunnel::tunnel(worker& w, const tunnel_options& o)
-    : worker_(w), options_(o), upstream_(o.to, o.upstream, w.options().alive) {}
+tunnel::tunnel(worker& w, const tunnel_options& o) : tunnel(w, w.options().listen.text()) {
+    w.config().apply(snapshot_of(o, w.options().listen));
+}
 
 task<> tunnel::serve(socket client, client_peer peer) {
-    connection c{.client = client};
+    connection c{.client = client, .now = worker_.config().now()};
     const time_point begun = executor::current().turn_time();
-    ++worker_.requests;
+    ++worker_.requests, ++connections;
     const auto end = co_await attempt(run(c));
-    --worker_.requests;
+    --worker_.requests, --connections;
     if (end) {
         c.up.close();
     } else {
@@ -34,7 +37,7 @@ task<> tunnel::serve(socket client, client_peer peer) {
     worker_.log({.method = "tunnel",
                  .target = {},
                  .client = from,
-                 .upstream = upstream_.name(),
+                 .upstream = c.upstream,
                  .id = {},
                  .up = c.joined ? c.joined->up : 0,
                  .down = c.joined ? c.joined->down : 0,
@@ -55,10 +58,18 @@ task<> client_gone(socket& client, place& at) {
 task<> tunnel::run(connection& c) {
     place& at = co_await here();
     const abort_watch drain_watch(worker_.aborted(), at);
+    const snapshot::entrance* here = c.now->shared->find(listener_);
+    if (!here || here->routes.empty()) {
+        c.why = cause::no_route;
+        co_await fail(errc::refused);
+    }
+    const snapshot::route& r = here->routes.front();
+    const auto& action = std::get<tcp_action>(r.config->action);
+    upstream& to = *c.now->upstreams[r.choose(connections_++)];
     {
         strand watching;
         watching.start(client_gone(c.client, at), at);
-        auto up = co_await upstream_.connect();
+        auto up = co_await to.connect(to.pick(), c.upstream);
         if (!up) {
             c.why = cause_of_connect(up.error());
             co_await fail(up.error());
@@ -68,8 +79,8 @@ task<> tunnel::run(connection& c) {
     c.joined.emplace(duplex{.on = worker_,
                             .client = c.client,
                             .upstream = c.up.connection(),
-                            .idle_timeout = options_.idle_timeout,
-                            .half_close_timeout = options_.half_close_timeout});
+                            .idle_timeout = action.idle_timeout,
+                            .half_close_timeout = action.half_close_timeout});
     co_await relay_both_ways(*c.joined);
 }
 

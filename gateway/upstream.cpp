@@ -1,8 +1,12 @@
+#include <algorithm>
+#include <random>
+
+#include <gateway/cause.hpp>
 #include <gateway/upstream.hpp>
 
 namespace headgate::gateway {
 
-upstream_lease::upstream_lease(upstream& home, std::unique_ptr<upstream_connection> c, bool reused) noexcept
+upstream_lease::upstream_lease(endpoint_pool& home, std::unique_ptr<upstream_connection> c, bool reused) noexcept
     : home_(&home), c_(std::move(c)), reused_(reused) {
     ++home.busy_;
 }
@@ -34,16 +38,16 @@ void upstream_lease::give_back() noexcept {
     home_->park(std::move(c_));
 }
 
-upstream_connection& upstream::member(list_node* n) noexcept {
+upstream_connection& endpoint_pool::member(list_node* n) noexcept {
     return static_cast<upstream_connection&>(static_cast<pool_link&>(*n));
 }
 
-upstream_lease upstream::reuse() noexcept {
+upstream_lease endpoint_pool::reuse() noexcept {
     if (!idle_.linked()) return {};
     return {*this, unpark(member(idle_.next)), true};
 }
 
-void upstream::park(std::unique_ptr<upstream_connection> c) noexcept {
+void endpoint_pool::park(std::unique_ptr<upstream_connection> c) noexcept {
     if (options_.idle_max == 0) return;
     if (idle_count_ >= options_.idle_max) unpark(member(idle_.prev));
     upstream_connection& parked = *c.release();
@@ -63,7 +67,7 @@ void upstream::park(std::unique_ptr<upstream_connection> c) noexcept {
     ++idle_count_;
 }
 
-std::unique_ptr<upstream_connection> upstream::unpark(upstream_connection& c) noexcept {
+std::unique_ptr<upstream_connection> endpoint_pool::unpark(upstream_connection& c) noexcept {
     c.pool_link::unlink();
     c.io_wait::leave();
     c.timer::disarm();
@@ -71,11 +75,11 @@ std::unique_ptr<upstream_connection> upstream::unpark(upstream_connection& c) no
     return std::unique_ptr<upstream_connection>(&c);
 }
 
-void upstream::close_idle() noexcept {
+void endpoint_pool::close_idle() noexcept {
     while (idle_.linked()) unpark(member(idle_.next));
 }
 
-task<result<std::vector<address>>> upstream::addresses() {
+task<result<std::vector<address>>> endpoint_pool::addresses() {
     const time_point now = executor::current().turn_time();
     if (addresses_.empty() || now - addresses_at_ > addresses_age_max) {
         auto found = co_await resolver_.resolve(to_.host, to_.port, options_.connect_timeout);
@@ -86,7 +90,7 @@ task<result<std::vector<address>>> upstream::addresses() {
     co_return addresses_;
 }
 
-task<result<upstream_lease>> upstream::connect() {
+task<result<upstream_lease>> endpoint_pool::connect() {
     const auto found = co_await addresses();
     if (!found) co_return std::unexpected(found.error());
     std::error_code last = make_error_code(std::errc::address_not_available);
@@ -96,6 +100,64 @@ task<result<upstream_lease>> upstream::connect() {
         last = s.error();
     }
     co_return std::unexpected(last);
+}
+
+void endpoint_pool::retire() noexcept {
+    options_.idle_max = 0;
+    close_idle();
+}
+
+upstream::upstream(const upstream_config& c, tcp_liveness alive) : random_(std::random_device()()) {
+    for (const endpoint_config& e : c.endpoints)
+        endpoints_.push_back(std::make_unique<endpoint_pool>(e, c.options, alive));
+}
+
+// xorshift64* (S. Vigna, 2016): fast, and good enough to choose by.
+std::uint64_t upstream::random() noexcept {
+    random_ |= 1;
+    random_ ^= random_ >> 12;
+    random_ ^= random_ << 25;
+    random_ ^= random_ >> 27;
+    return random_ * 0x2545f4914f6cdd1d >> 32;
+}
+
+endpoint_pool& upstream::pick(const endpoint_pool* not_this) noexcept {
+    if (endpoints_.size() == 1) return *endpoints_.front();
+    const auto any = [&]() -> endpoint_pool& { return *endpoints_[random() * endpoints_.size() >> 32]; };
+    endpoint_pool* a = &any();
+    endpoint_pool* b = &any();
+    while (a == not_this) a = &any();
+    while (b == not_this || (b == a && endpoints_.size() > (not_this ? 2u : 1u))) b = &any();
+    const auto load = [](const endpoint_pool& e) {
+        return static_cast<double>(e.busy() + 1) / static_cast<double>(e.weight());
+    };
+    return load(*a) <= load(*b) ? *a : *b;
+}
+
+task<result<upstream_lease>> upstream::connect(endpoint_pool& first, std::string_view& name) {
+    endpoint_pool* to = &first;
+    for (std::size_t tried = 1;; ++tried) {
+        name = to->name();
+        auto c = co_await to->connect();
+        if (c || tried == std::min(endpoints_.size(), connect_tries_max) || out_of_resources(c.error())) co_return c;
+        to = &pick(to);
+    }
+}
+
+void upstream::retire() noexcept {
+    for (const auto& e : endpoints_) e->retire();
+}
+
+std::size_t upstream::idle() const noexcept {
+    std::size_t n = 0;
+    for (const auto& e : endpoints_) n += e->idle();
+    return n;
+}
+
+std::size_t upstream::busy() const noexcept {
+    std::size_t n = 0;
+    for (const auto& e : endpoints_) n += e->busy();
+    return n;
 }
 
 } // namespace headgate::gateway

@@ -8,14 +8,14 @@
 #include <memory>
 #include <vector>
 
-#include <gateway/options.hpp>
+#include <gateway/config.hpp>
 
 namespace headgate::gateway {
 
-class upstream;
+class endpoint_pool;
 struct pool_link : list_node {};
 
-// One connection to the upstream, with what it has sent and nobody has used yet. In the pool it waits, in the loop, for
+// One connection to an upstream, with what it has sent and nobody has used yet. In the pool it waits, in the loop, for
 // the first sign of life from the other side, which ends it: an idle connection has nothing to say.
 class upstream_connection : pool_link, io_wait, timer {
 public:
@@ -25,8 +25,8 @@ public:
     http::inbound in;
 
 private:
-    friend upstream;
-    upstream* home_ = nullptr;
+    friend endpoint_pool;
+    endpoint_pool* home_ = nullptr;
 };
 
 // A connection on loan for one exchange. It goes back to the pool only with give_back(); destroyed before, it is reset,
@@ -34,7 +34,7 @@ private:
 class upstream_lease {
 public:
     upstream_lease() = default;
-    upstream_lease(upstream& home, std::unique_ptr<upstream_connection> c, bool reused) noexcept;
+    upstream_lease(endpoint_pool& home, std::unique_ptr<upstream_connection> c, bool reused) noexcept;
     upstream_lease(upstream_lease&& o) noexcept
         : home_(std::exchange(o.home_, nullptr)), c_(std::move(o.c_)), reused_(o.reused_) {}
     upstream_lease& operator=(upstream_lease&& o) noexcept {
@@ -63,19 +63,19 @@ public:
     void give_back() noexcept;
 
 private:
-    upstream* home_ = nullptr;
+    endpoint_pool* home_ = nullptr;
     std::unique_ptr<upstream_connection> c_;
     bool reused_ = false;
 };
 
-// The upstream of one worker: where it is, and the connections to it.
-class upstream {
+// One worker's connections to one endpoint of an upstream.
+class endpoint_pool {
 public:
-    upstream(endpoint to, const upstream_options& o, tcp_liveness alive)
-        : to_(std::move(to)), name_(to_.text()), options_(o), alive_(alive) {}
-    upstream(const upstream&) = delete;
-    upstream& operator=(const upstream&) = delete;
-    ~upstream() { close_idle(); }
+    endpoint_pool(const endpoint_config& e, const upstream_options& o, tcp_liveness alive)
+        : to_(e.where), name_(to_.text()), weight_(e.weight), options_(o), alive_(alive) {}
+    endpoint_pool(const endpoint_pool&) = delete;
+    endpoint_pool& operator=(const endpoint_pool&) = delete;
+    ~endpoint_pool() { close_idle(); }
 
     // A pooled connection, the one used last; none if the pool is empty.
     upstream_lease reuse() noexcept;
@@ -83,7 +83,11 @@ public:
     task<result<upstream_lease>> connect();
 
     void close_idle() noexcept;
+    // Closes idle connections, and keeps none from now on.
+    void retire() noexcept;
+
     std::string_view name() const noexcept { return name_; }
+    std::uint32_t weight() const noexcept { return weight_; }
     std::size_t idle() const noexcept { return idle_count_; }
     std::size_t busy() const noexcept { return busy_; }
 
@@ -102,11 +106,38 @@ private:
     std::vector<address> addresses_;
     time_point addresses_at_{};
     std::string name_;
+    std::uint32_t weight_;
     upstream_options options_;
     tcp_liveness alive_;
     list_node idle_; // used last first; owns its members
     std::size_t idle_count_ = 0;
     std::size_t busy_ = 0;
+};
+
+// One worker's view of an upstream: its endpoints, and which of them is next.
+class upstream {
+public:
+    upstream(const upstream_config& c, tcp_liveness alive);
+
+    // The endpoint for a request: of two by chance, the one with fewer requests for its weight (the power of two
+    // choices; M. Mitzenmacher, 2001). With `not_this` another, if there is one.
+    endpoint_pool& pick(const endpoint_pool* not_this = nullptr) noexcept;
+    // A new connection to `first`, or to another endpoint if that cannot be reached: nothing has been sent yet. A
+    // machine that is short of descriptors is short of them for all endpoints. `name` becomes that of the last one
+    // tried, and lives as long as the upstream. The error is that of the last one.
+    task<result<upstream_lease>> connect(endpoint_pool& first, std::string_view& name);
+
+    void retire() noexcept;
+    std::size_t idle() const noexcept;
+    std::size_t busy() const noexcept;
+
+private:
+    std::uint64_t random() noexcept;
+
+    static constexpr std::size_t connect_tries_max = 3;
+
+    std::vector<std::unique_ptr<endpoint_pool>> endpoints_;
+    std::uint64_t random_;
 };
 
 } // namespace headgate::gateway

@@ -30,7 +30,10 @@ void report(void*, const flow_error& e) noexcept {
 
 } // namespace
 
-idle_connection::idle_connection(worker& w, socket& client) noexcept : client_(client) { w.idle_.push_front(*this); }
+idle_connection::idle_connection(worker& w, socket& client, const service* home) noexcept
+    : client_(client), home_(home) {
+    w.idle_.push_front(*this);
+}
 
 live_counts& live_counts::operator+=(const live_counts& o) noexcept {
     connections += o.connections;
@@ -48,7 +51,7 @@ live_counts& live_counts::operator+=(const live_counts& o) noexcept {
 
 worker::worker(loop& l, const server_options& o, access_log* log, client_table* clients)
     : loop_(l), options_(o), log_(log), clients_(clients), pipes_(l.os(), {.pipes_max = o.splice_pipes_max}),
-      reserve_fd_(::open("/dev/null", O_RDONLY | O_CLOEXEC)) {
+      reserve_fd_(::open("/dev/null", O_RDONLY | O_CLOEXEC)), config_(o.alive) {
     flush_.self = this;
     flush_.run = [](ready& r) { static_cast<log_flush&>(r).self->flush(); };
 }
@@ -56,7 +59,6 @@ worker::worker(loop& l, const server_options& o, access_log* log, client_table* 
 void worker::close() noexcept {
     accepting_.clear();
     connections_.clear();
-    service_ = nullptr;
 }
 
 worker::~worker() {
@@ -65,10 +67,7 @@ worker::~worker() {
     if (reserve_fd_ >= 0) ::close(reserve_fd_);
 }
 
-void worker::start(listener l, service& s) {
-    service_ = &s;
-    accepting_.spawn(accept_connections(std::move(l), s));
-}
+void worker::start(listener l, service& s) { accepting_[&s].spawn(accept_connections(std::move(l), s)); }
 
 // It goes on whatever happens to one connection: a worker that accepts none would still be given its share of them.
 task<> worker::accept_connections(listener l, service& s) {
@@ -134,10 +133,21 @@ void worker::drain() {
     if (draining_) return;
     draining_ = true;
     accepting_.clear();
-    if (service_) service_->drain();
-    // Each of them wakes up to the end of its input and leaves in its own way.
-    for (list_node* i = idle_.next; i != &idle_; i = i->next)
-        loop_.os().shutdown(static_cast<idle_connection*>(i)->client_.fd(), SHUT_RD);
+    config_.drain();
+    close_idle(nullptr);
+}
+
+// Each of them wakes up to the end of its input and leaves in its own way.
+void worker::close_idle(const service* home) noexcept {
+    for (list_node* i = idle_.next; i != &idle_; i = i->next) {
+        const auto& c = *static_cast<idle_connection*>(i);
+        if (!home || c.home_ == home) loop_.os().shutdown(c.client_.fd(), SHUT_RD);
+    }
+}
+
+void worker::stop(service& s) {
+    accepting_.erase(&s);
+    close_idle(&s);
 }
 
 void worker::abort() { abort_.abort(); }
@@ -145,8 +155,8 @@ void worker::abort() { abort_.abort(); }
 live_counts worker::live() const noexcept {
     return {.connections = connections_.size(),
             .requests = requests,
-            .upstream_busy = service_ ? service_->upstream_busy() : 0,
-            .upstream_idle = service_ ? service_->upstream_idle() : 0,
+            .upstream_busy = config_.busy(),
+            .upstream_idle = config_.idle(),
             .frames = live_frames(),
             .descriptors = loop_.descriptors(),
             .waits = loop_.waits(),

@@ -6,10 +6,12 @@
 #include <headgate/io/pipe_pool.hpp>
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include <gateway/access_log.hpp>
 #include <gateway/client_table.hpp>
+#include <gateway/live_config.hpp>
 #include <gateway/options.hpp>
 
 namespace headgate::gateway {
@@ -25,21 +27,20 @@ public:
     // The answer to a client that cannot be served because a limit is met: of all connections (503) or of those of one
     // client (429). Empty for none.
     virtual std::string_view refusal(int status) const noexcept = 0;
-    // The worker drains: nothing new will come.
-    virtual void drain() noexcept = 0;
 
-    virtual std::size_t upstream_idle() const noexcept { return 0; }
-    virtual std::size_t upstream_busy() const noexcept = 0;
+    std::size_t connections = 0; // that it serves now; kept by serve()
 };
 
 // A client's connection that waits for its next request, and may be closed while it does. Lives in the waiting frame.
 class idle_connection : list_node {
 public:
-    idle_connection(worker& w, socket& client) noexcept;
+    // `home` is the service that serves it.
+    idle_connection(worker& w, socket& client, const service* home) noexcept;
 
 private:
     friend worker;
     socket& client_;
+    const service* home_;
 };
 
 // What is alive in a worker at one moment: after a storm all of it is back at its resting level.
@@ -64,8 +65,11 @@ public:
     // `clients` counts the connections of each client, over all workers; null for no limit.
     worker(loop& l, const server_options& o, access_log* log, client_table* clients = nullptr);
 
-    // Serves connections that come in on `l`, until it drains.
+    // Serves connections that come in on `l`, until it drains or is stopped.
     void start(listener l, service& s);
+    // Closes the service's listener and its idle connections; what waits to be accepted is reset. Its other connections
+    // go on: the service must outlive them.
+    void stop(service& s);
     // Stops accepting, closes idle connections, and lets requests end.
     void drain();
     // Ends what is left: the requests that still run see their abort signal.
@@ -76,6 +80,7 @@ public:
     nursery::drained_awaiter drained() noexcept { return connections_.drained(); }
 
     const server_options& options() const noexcept { return options_; }
+    live_config& config() noexcept { return config_; }
     pipe_pool& pipes() noexcept { return pipes_; }
     bool draining() const noexcept { return draining_; }
     abort_signal aborted() const noexcept { return abort_.signal(); }
@@ -91,6 +96,7 @@ private:
     friend idle_connection;
     task<> accept_connections(listener l, service& s);
     task<> shed(listener& l, service& s);
+    void close_idle(const service* home) noexcept; // null: of all
     void take_reserve() noexcept;
     void refuse(socket client, service& s, int status);
     void flush();
@@ -110,9 +116,9 @@ private:
     pipe_pool pipes_;
     int reserve_fd_ = -1; // given up for a moment to refuse a client when there are no more descriptors
     list_node idle_;
-    service* service_ = nullptr;
+    live_config config_;
     nursery connections_;
-    nursery accepting_;
+    std::map<service*, nursery> accepting_;
 
 public:
     ~worker();

@@ -61,7 +61,10 @@ line_fault parse_field_line(std::string_view line, std::size_t readable, header&
     return {};
 }
 
-head_reader::head_reader(head_limits limits, head_kind kind) noexcept : limits_(limits), kind_(kind) {
+head_reader::head_reader(head_limits limits, head_kind kind) noexcept : kind_(kind) { set_limits(limits); }
+
+void head_reader::set_limits(const head_limits& limits) noexcept {
+    limits_ = limits;
     limits_.headers_max = std::min(limits_.headers_max, header_list::capacity);
     limits_.head_bytes_max = std::min(limits_.head_bytes_max, std::numeric_limits<std::size_t>::max() / 2);
     limits_.request_line_max = std::min(limits_.request_line_max, limits_.head_bytes_max);

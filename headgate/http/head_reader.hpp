@@ -74,6 +74,7 @@ public:
     bool fail(int status, const char* reason, std::size_t offset, std::string_view name = {}) noexcept;
 
     void reset() noexcept;
+    void set_limits(const head_limits& limits) noexcept;
     std::size_t offset() const noexcept { return line_; }
     std::uint64_t bytes_examined() const noexcept { return examined_; }
     const parse_error& error() const noexcept { return error_; }

@@ -42,6 +42,8 @@ public:
 
     // Makes ready for the next head. The old one is gone.
     void reset() noexcept;
+    // For the heads from the next reset on.
+    void set_limits(const head_limits& limits) noexcept { reader_.set_limits(limits); }
 
     request_head& head() noexcept { return head_; }
     const request_head& head() const noexcept { return head_; }
@@ -83,6 +85,8 @@ public:
 
     // Makes ready for the next head, which answers a request with this method.
     void reset(http::method request_method) noexcept;
+    // For the heads from the next reset on.
+    void set_limits(const head_limits& limits) noexcept { reader_.set_limits(limits); }
 
     response_head& head() noexcept { return head_; }
     const response_head& head() const noexcept { return head_; }

@@ -1,0 +1,48 @@
+#include <algorithm>
+
+#include <gateway/live_config.hpp>
+
+namespace headgate::gateway {
+
+void live_config::apply(std::shared_ptr<const snapshot> next) {
+    auto made = std::make_shared<served>();
+    for (const upstream_config& c : next->of().upstreams) {
+        std::shared_ptr<upstream> same;
+        if (now_)
+            for (std::size_t i = 0; i < now_->upstreams.size() && !same; ++i)
+                if (now_->shared->of().upstreams[i] == c) same = now_->upstreams[i];
+        made->upstreams.push_back(same ? std::move(same) : std::make_shared<upstream>(c, alive_));
+    }
+    made->shared = std::move(next);
+    std::erase_if(retired_, [](const std::weak_ptr<upstream>& u) { return u.expired(); });
+    if (now_)
+        for (const std::shared_ptr<upstream>& u : now_->upstreams)
+            if (std::ranges::find(made->upstreams, u) == made->upstreams.end()) {
+                u->retire();
+                retired_.push_back(u);
+            }
+    now_ = std::move(made);
+}
+
+void live_config::drain() noexcept {
+    if (!now_) return;
+    for (const std::shared_ptr<upstream>& u : now_->upstreams) u->retire();
+}
+
+std::size_t live_config::idle() const noexcept {
+    std::size_t n = 0;
+    if (now_)
+        for (const std::shared_ptr<upstream>& u : now_->upstreams) n += u->idle();
+    return n;
+}
+
+std::size_t live_config::busy() const noexcept {
+    std::size_t n = 0;
+    if (now_)
+        for (const std::shared_ptr<upstream>& u : now_->upstreams) n += u->busy();
+    for (const std::weak_ptr<upstream>& u : retired_)
+        if (const auto still = u.lock()) n += still->busy();
+    return n;
+}
+
+} // namespace headgate::gateway

@@ -1,0 +1,84 @@
+#include <algorithm>
+
+#include <gateway/snapshot.hpp>
+
+namespace headgate::gateway {
+
+namespace {
+
+const std::vector<weighted_upstream>& upstreams_of(const route_config& r) {
+    static const std::vector<weighted_upstream> none;
+    if (const auto* p = std::get_if<proxy_action>(&r.action)) return p->upstreams;
+    if (const auto* t = std::get_if<tcp_action>(&r.action)) return t->upstreams;
+    return none;
+}
+
+bool serves(const route_config& r, const listener_config& l) {
+    if (std::holds_alternative<tcp_action>(r.action) != (l.protocol == listener_protocol::tcp)) return false;
+    return r.listeners.empty() || std::ranges::find(r.listeners, l.name) != r.listeners.end();
+}
+
+config one_route(listener_config l, route_config r, const endpoint& to, const upstream_options& o) {
+    config c;
+    c.listeners.push_back(std::move(l));
+    c.routes.push_back(std::move(r));
+    c.upstreams.push_back({.name = "upstream", .endpoints = {{.where = to}}, .options = o});
+    return c;
+}
+
+} // namespace
+
+snapshot::snapshot(config c) : config_(std::move(c)) {
+    for (const listener_config& l : config_.listeners) {
+        entrance e{.config = &l, .routes = {}};
+        std::vector<route_match> matches;
+        for (const route_config& r : config_.routes) {
+            if (!serves(r, l)) continue;
+            e.routes.push_back(compile(r));
+            matches.push_back(r.match);
+        }
+        e.table = route_table(matches);
+        entrances_.emplace(l.listen.text(), std::move(e));
+    }
+}
+
+snapshot::route snapshot::compile(const route_config& r) const {
+    route out{.config = &r, .targets = {}};
+    std::uint32_t weights = 0;
+    for (const weighted_upstream& w : upstreams_of(r)) {
+        if (w.weight == 0) continue;
+        const auto found = std::ranges::find(config_.upstreams, w.upstream, &upstream_config::name);
+        out.targets.push_back({static_cast<std::size_t>(found - config_.upstreams.begin()), weights += w.weight});
+    }
+    return out;
+}
+
+// Spreads the shares evenly: consecutive numbers go far apart (R. Fibonacci's hashing, by the golden ratio).
+std::size_t snapshot::route::choose(std::uint64_t n) const noexcept {
+    if (targets.size() == 1) return targets.front().upstream;
+    const auto at = static_cast<std::uint32_t>(((n * 0x9e3779b97f4a7c15) >> 32) * targets.back().below >> 32);
+    return std::ranges::find_if(targets, [at](const target& t) { return at < t.below; })->upstream;
+}
+
+const snapshot::entrance* snapshot::find(std::string_view address) const noexcept {
+    const auto found = entrances_.find(address);
+    return found == entrances_.end() ? nullptr : &found->second;
+}
+
+std::shared_ptr<const snapshot> snapshot_of(const proxy_options& o, const address& listen) {
+    listener_config l{.name = "proxy", .listen = listen, .http = o.http};
+    proxy_action a{.upstreams = {{.upstream = "upstream"}}, .options = o.route};
+    return std::make_shared<snapshot>(
+        one_route(std::move(l), {.name = "proxy", .action = std::move(a)}, o.to, o.upstream));
+}
+
+std::shared_ptr<const snapshot> snapshot_of(const tunnel_options& o, const address& listen) {
+    listener_config l{.name = "tunnel", .listen = listen, .protocol = listener_protocol::tcp};
+    tcp_action a{.upstreams = {{.upstream = "upstream"}},
+                 .idle_timeout = o.idle_timeout,
+                 .half_close_timeout = o.half_close_timeout};
+    return std::make_shared<snapshot>(
+        one_route(std::move(l), {.name = "tunnel", .action = std::move(a)}, o.to, o.upstream));
+}
+
+} // namespace headgate::gateway

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string_view>
+
+#include <gateway/config.hpp>
+
+namespace headgate::gateway {
+
+// A configuration made ready to serve from. Never changes; shared by all workers and by every request that began while
+// it was current.
+class snapshot {
+public:
+    explicit snapshot(config c);
+    snapshot(const snapshot&) = delete;
+    snapshot& operator=(const snapshot&) = delete;
+
+    // One route as a request finds it.
+    struct route {
+        const route_config* config;
+        struct target {
+            std::size_t upstream; // its place in of().upstreams
+            std::uint32_t below;  // the weights up to and with this one
+        };
+        std::vector<target> targets; // of proxy and tcp routes; those without weight are left out
+
+        // The upstream for the n-th request: in the long run each gets its share.
+        std::size_t choose(std::uint64_t n) const noexcept;
+    };
+
+    // What one listener serves.
+    struct entrance {
+        const listener_config* config;
+        std::vector<route> routes; // by the index that the table gives
+        route_table table{{}};     // of HTTP routes
+    };
+
+    const config& of() const noexcept { return config_; }
+
+    // By the listener's address, as text: a listener that is renamed is the same. Null if there is none.
+    const entrance* find(std::string_view address) const noexcept;
+
+private:
+    route compile(const route_config& r) const;
+
+    config config_;
+    std::map<std::string, entrance, std::less<>> entrances_;
+};
+
+// What `headgate proxy` and `headgate tunnel` serve: one listener, one route, one upstream.
+std::shared_ptr<const snapshot> snapshot_of(const proxy_options& o, const address& listen);
+std::shared_ptr<const snapshot> snapshot_of(const tunnel_options& o, const address& listen);
+
+} // namespace headgate::gateway
