@@ -101,6 +101,7 @@ private:
         since_ = now;
         if (waited_ < limits_.rate_grace) return {};
         const std::uint64_t confirmed = written_ - std::min<std::uint64_t>(s.unacknowledged(), written_);
+        if (confirmed == confirmed_) return {}; // a pause is not a rate: `idle` ends it, or the window goes on
         const bool slow = detail::below_rate(confirmed - confirmed_, waited_, limits_);
         confirmed_ = confirmed;
         waited_ = {};

@@ -229,6 +229,13 @@ TEST_F(relay_test, AReaderBelowTheMinimumRateIsIdle) {
     EXPECT_TRUE(end) << end.error().message();
 }
 
+// A pause is for the idle limit to end, however low the rate is that it makes.
+TEST_F(relay_test, AReaderThatPausesIsNotSlow) {
+    const pace_limits pace{.idle = 60s, .rate_min = 240, .rate_grace = 10s};
+    const outcome end = run(to_a_slow_reader({.sink = pace}, 60'000, 40s, 600'000));
+    EXPECT_TRUE(end) << end.error().message();
+}
+
 task<outcome> from_a_slow_writer(relay_limits limits, std::size_t bytes, std::size_t piece, duration pause) {
     relayed r = co_await connect_both();
     strand writing;
