@@ -5,9 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <gateway/cli.hpp>
-#include <gateway/proxy.hpp>
 #include <gateway/server.hpp>
-#include <gateway/tunnel.hpp>
 #include <gateway/units.hpp>
 
 namespace headgate::gateway {
@@ -163,11 +161,6 @@ void add_tunnel(CLI::App& app, server_options& s, tunnel_options& o) {
     add_duration(app, "--half-close-timeout", o.half_close_timeout, "With nothing moved, after one side has ended");
 }
 
-template <class Service, class Options>
-make_service service_of(const Options& o) {
-    return [o](worker& w) -> std::unique_ptr<service> { return std::make_unique<Service>(w, o); };
-}
-
 } // namespace
 
 int run_command_line(int argc, char** argv) {
@@ -202,8 +195,8 @@ int run_command_line(int argc, char** argv) {
     if (s.alive.unconfirmed_max == forever)
         s.alive.unconfirmed_max =
             *proxy_command ? std::max(p.route.client_idle_timeout, p.route.upstream_idle_timeout) : t.idle_timeout;
-    if (*proxy_command) return run_server(s, service_of<proxy>(p), "http://" + p.to.text());
-    return run_server(s, service_of<tunnel>(t), t.to.text());
+    if (*proxy_command) return run_server({.first = snapshot_of(p, s), .about = "forwarding to http://" + p.to.text()});
+    return run_server({.first = snapshot_of(t, s), .about = "forwarding to " + t.to.text()});
 }
 
 } // namespace headgate::gateway

@@ -112,7 +112,7 @@ proxy::proxy(worker& w, std::string listener)
       too_many_(refusal_text(429, "this client has as many connections as one client may have")) {}
 
 proxy::proxy(worker& w, const proxy_options& o) : proxy(w, w.options().listen.text()) {
-    w.config().apply(snapshot_of(o, w.options().listen));
+    w.config().apply(snapshot_of(o, w.options()));
 }
 
 // While it waits for a request it keeps nothing of the configuration, which may change meanwhile.

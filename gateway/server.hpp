@@ -1,22 +1,29 @@
 #pragma once
 
+#include <expected>
 #include <functional>
 #include <memory>
 #include <string>
 
-#include <gateway/worker.hpp>
+#include <gateway/snapshot.hpp>
 
 namespace headgate::gateway {
 
-// Makes the service of one worker. Called on the worker's thread.
-using make_service = std::function<std::unique_ptr<service>(worker&)>;
+// What a server serves, and where it gets it from.
+struct server_source {
+    std::shared_ptr<const snapshot> first;
+    // Reads the configuration again, for SIGHUP. The error is for people, and may have several lines. Null: the
+    // configuration does not change.
+    std::function<std::expected<std::shared_ptr<const snapshot>, std::string>()> again = nullptr;
+    // What is said of it when it is ready: "forwarding to ...".
+    std::string about{};
+};
 
-// Runs workers, each on a thread of its own with its own listener on the same port (SO_REUSEPORT), until SIGTERM or
+// Runs workers, each on a thread of its own with its own listeners on the same ports (SO_REUSEPORT), until SIGTERM or
 // SIGINT: then they stop accepting, requests end until the drain timeout, and what is left is aborted. A second signal
-// aborts at once. SIGUSR1 prints what is alive. Returns the exit status; what cannot be set up is reported on standard
-// error.
-//
-// `forwarding_to` is for the line that says that it is ready.
-int run_server(const server_options& o, const make_service& make, const std::string& forwarding_to);
+// aborts at once. SIGUSR1 prints what is alive. SIGHUP reads the configuration again: if all of it is good it is served
+// from then on, and what began before goes on as it began; otherwise nothing changes. Returns the exit status; what
+// cannot be set up is reported on standard error.
+int run_server(server_source from);
 
 } // namespace headgate::gateway

@@ -18,8 +18,11 @@ bool serves(const route_config& r, const listener_config& l) {
     return r.listeners.empty() || std::ranges::find(r.listeners, l.name) != r.listeners.end();
 }
 
-config one_route(listener_config l, route_config r, const endpoint& to, const upstream_options& o) {
+config one_route(listener_config l, route_config r, const endpoint& to, const upstream_options& o,
+                 const server_options& s) {
     config c;
+    c.server = s;
+    l.listen = s.listen;
     c.listeners.push_back(std::move(l));
     c.routes.push_back(std::move(r));
     c.upstreams.push_back({.name = "upstream", .endpoints = {{.where = to}}, .options = o});
@@ -65,20 +68,20 @@ const snapshot::entrance* snapshot::find(std::string_view address) const noexcep
     return found == entrances_.end() ? nullptr : &found->second;
 }
 
-std::shared_ptr<const snapshot> snapshot_of(const proxy_options& o, const address& listen) {
-    listener_config l{.name = "proxy", .listen = listen, .http = o.http};
+std::shared_ptr<const snapshot> snapshot_of(const proxy_options& o, const server_options& s) {
+    listener_config l{.name = "proxy", .http = o.http};
     proxy_action a{.upstreams = {{.upstream = "upstream"}}, .options = o.route};
     return std::make_shared<snapshot>(
-        one_route(std::move(l), {.name = "proxy", .action = std::move(a)}, o.to, o.upstream));
+        one_route(std::move(l), {.name = "proxy", .action = std::move(a)}, o.to, o.upstream, s));
 }
 
-std::shared_ptr<const snapshot> snapshot_of(const tunnel_options& o, const address& listen) {
-    listener_config l{.name = "tunnel", .listen = listen, .protocol = listener_protocol::tcp};
+std::shared_ptr<const snapshot> snapshot_of(const tunnel_options& o, const server_options& s) {
+    listener_config l{.name = "tunnel", .protocol = listener_protocol::tcp};
     tcp_action a{.upstreams = {{.upstream = "upstream"}},
                  .idle_timeout = o.idle_timeout,
                  .half_close_timeout = o.half_close_timeout};
     return std::make_shared<snapshot>(
-        one_route(std::move(l), {.name = "tunnel", .action = std::move(a)}, o.to, o.upstream));
+        one_route(std::move(l), {.name = "tunnel", .action = std::move(a)}, o.to, o.upstream, s));
 }
 
 } // namespace headgate::gateway

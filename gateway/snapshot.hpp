@@ -49,7 +49,7 @@ private:
 };
 
 // What `headgate proxy` and `headgate tunnel` serve: one listener, one route, one upstream.
-std::shared_ptr<const snapshot> snapshot_of(const proxy_options& o, const address& listen);
-std::shared_ptr<const snapshot> snapshot_of(const tunnel_options& o, const address& listen);
+std::shared_ptr<const snapshot> snapshot_of(const proxy_options& o, const server_options& s);
+std::shared_ptr<const snapshot> snapshot_of(const tunnel_options& o, const server_options& s);
 
 } // namespace headgate::gateway

@@ -15,7 +15,7 @@ struct tunnel::connection {
 };
 
 tunnel::tunnel(worker& w, const tunnel_options& o) : tunnel(w, w.options().listen.text()) {
-    w.config().apply(snapshot_of(o, w.options().listen));
+    w.config().apply(snapshot_of(o, w.options()));
 }
 
 task<> tunnel::serve(socket client, client_peer peer) {

@@ -1,0 +1,186 @@
+#include <headgate/core/race.hpp>
+
+#include <cstdio>
+#include <exception>
+
+#include <gateway/proxy.hpp>
+#include <gateway/tunnel.hpp>
+#include <gateway/worker_thread.hpp>
+
+namespace headgate::gateway {
+
+void call_on(loop& l, std::function<void()> f) {
+    struct call final : remote_job {
+        std::function<void()> f;
+    };
+    auto* job = new call;
+    job->f = std::move(f);
+    job->run = [](remote_job& j) {
+        const std::unique_ptr<call> self(static_cast<call*>(&j));
+        self->f();
+    };
+    l.post_remote(*job);
+}
+
+namespace {
+
+// What serves one address.
+struct door {
+    std::unique_ptr<service> serving;
+    listener_protocol protocol;
+};
+
+task<> until_drained(worker& w) { co_await w.drained(); }
+task<> until(abort_signal s) { co_await s.wait(); }
+
+} // namespace
+
+// What is on the worker's thread. Connections use the services, so they go before them.
+struct worker_thread::inside {
+    explicit inside(const shared& s) : home(os), on(home, s.options, s.log, s.clients) {}
+    ~inside() { on.close(); }
+
+    linux_kernel os;
+    loop home;
+    abort_source drain, stop, leave;
+    std::map<std::string, door, std::less<>> doors;
+    std::vector<std::unique_ptr<service>> closed; // services whose doors are closed, until their connections have ended
+    std::shared_ptr<const snapshot> next;
+    std::vector<std::pair<const listener_config*, listener>> opened; // for `next`
+    worker on;
+
+    const door* find(const listener_config& l) const {
+        const auto found = doors.find(l.listen.text());
+        return found == doors.end() || found->second.protocol != l.protocol ? nullptr : &found->second;
+    }
+
+    std::string prepare(std::shared_ptr<const snapshot> s, bound_addresses& at) {
+        for (const listener_config& l : s->of().listeners) {
+            if (find(l)) continue;
+            const std::string name = l.listen.text();
+            const auto known = at.find(name);
+            auto opening = listener::open(known == at.end() ? l.listen : known->second,
+                                          {.alive = on.options().alive, .reuse_port = l.listen.family() != AF_UNIX});
+            if (!opening) {
+                opened.clear();
+                return "cannot listen on " + name + ": " + opening.error().message();
+            }
+            at.insert_or_assign(name, opening->where());
+            opened.emplace_back(&l, std::move(*opening));
+        }
+        next = std::move(s);
+        return {};
+    }
+
+    void commit() {
+        std::erase_if(closed, [](const auto& s) { return s->connections == 0; });
+        for (auto d = doors.begin(); d != doors.end();) {
+            const snapshot::entrance* still = next->find(d->first);
+            if (still && still->config->protocol == d->second.protocol) {
+                ++d;
+                continue;
+            }
+            on.stop(*d->second.serving);
+            closed.push_back(std::move(d->second.serving));
+            d = doors.erase(d);
+        }
+        on.config().apply(std::move(next));
+        for (auto& [l, opening] : opened) {
+            const std::string name = l->listen.text();
+            door d{nullptr, l->protocol};
+            if (l->protocol == listener_protocol::http)
+                d.serving = std::make_unique<proxy>(on, name);
+            else
+                d.serving = std::make_unique<tunnel>(on, name);
+            on.start(std::move(opening), *d.serving);
+            doors.insert_or_assign(name, std::move(d));
+        }
+        opened.clear();
+    }
+
+    task<> serve() {
+        co_await drain.signal().wait();
+        on.drain();
+        co_await race(until_drained(on), until(stop.signal()));
+    }
+};
+
+worker_thread::worker_thread(const shared& s) : shared_(s) {
+    std::promise<inside*> ready;
+    auto started = ready.get_future();
+    thread_ = std::thread([this, r = std::move(ready)]() mutable { run(std::move(r)); });
+    try {
+        inside_ = started.get();
+    } catch (...) {
+        thread_.join();
+        throw;
+    }
+}
+
+worker_thread::~worker_thread() {
+    call([](inside& i) { i.drain.abort(), i.stop.abort(), i.leave.abort(); });
+    thread_.join();
+}
+
+// When it has drained it says so, and keeps its loop until it is told to leave: until then others may still post there.
+//
+// An exception that arrives here once the others know of the worker is a defect: the process ends, and whoever watches
+// it starts another.
+void worker_thread::run(std::promise<inside*> ready) {
+    bool known = false;
+    try {
+        inside here(shared_);
+        ready.set_value(&here);
+        known = true;
+        if (const auto end = here.home.run(here.serve()); !end)
+            std::fprintf(stderr, "headgate: a worker ended: %s\n", end.error().message().c_str());
+        here.on.close();
+        shared_.ended();
+        static_cast<void>(here.home.run(until(here.leave.signal())));
+    } catch (const std::exception& e) {
+        if (known) {
+            std::fprintf(stderr, "headgate: a worker failed: %s\n", e.what());
+            std::abort();
+        }
+        ready.set_exception(std::current_exception());
+    }
+}
+
+void worker_thread::call(std::function<void(inside&)> f) {
+    call_on(inside_->home, [i = inside_, f = std::move(f)] { f(*i); });
+}
+
+void worker_thread::call_and_wait(std::function<void(inside&)> f) {
+    auto done = std::make_shared<std::promise<void>>();
+    auto waiting = done->get_future();
+    call([f = std::move(f), done](inside& i) {
+        f(i);
+        done->set_value();
+    });
+    waiting.get();
+}
+
+std::string worker_thread::prepare(std::shared_ptr<const snapshot> next, bound_addresses& at) {
+    std::string wrong;
+    call_and_wait([&](inside& i) { wrong = i.prepare(next, at); });
+    return wrong;
+}
+void worker_thread::commit() {
+    call_and_wait([](inside& i) { i.commit(); });
+}
+void worker_thread::forget() {
+    call_and_wait([](inside& i) { i.opened.clear(), i.next.reset(); });
+}
+void worker_thread::drain() {
+    call([](inside& i) { i.drain.abort(); });
+}
+void worker_thread::abort() {
+    call([](inside& i) { i.on.abort(); });
+}
+live_counts worker_thread::live() {
+    live_counts counts;
+    call_and_wait([&](inside& i) { counts = i.on.live(); });
+    return counts;
+}
+
+} // namespace headgate::gateway

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <headgate/core/abort.hpp>
+#include <headgate/io/linux_kernel.hpp>
+
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gateway/worker.hpp>
+
+namespace headgate::gateway {
+
+// Where listeners listen, by the address that the configuration names: they differ where that says port 0.
+using bound_addresses = std::map<std::string, address, std::less<>>;
+
+// A worker on a thread of its own, with its own loop, and a listener of its own for each address (SO_REUSEPORT). All
+// functions are called from the thread that owns the object; they pass on what they are asked to the worker's.
+class worker_thread {
+public:
+    // What it has in common with the others. Outlives it.
+    struct shared {
+        server_options options;
+        access_log* log = nullptr;
+        client_table* clients = nullptr;
+        std::function<void()> ended; // called on the worker's thread when it has drained or stopped
+    };
+
+    // Starts the thread. Throws if it cannot be started.
+    explicit worker_thread(const shared& s);
+    worker_thread(const worker_thread&) = delete;
+    worker_thread& operator=(const worker_thread&) = delete;
+    ~worker_thread();
+
+    // Opens the listeners that `next` has and the worker has not, and adds them to `at`, which says where those with
+    // port 0 are to be. Serves nothing new yet. Returns when that is done; the text says what went wrong: then nothing
+    // has changed.
+    std::string prepare(std::shared_ptr<const snapshot> next, bound_addresses& at);
+    // Serves what was prepared.
+    void commit();
+    // Closes what was prepared.
+    void forget();
+
+    void drain();
+    void abort();
+    live_counts live();
+
+private:
+    struct inside;
+    void run(std::promise<inside*> ready);
+    void call(std::function<void(inside&)> f);
+    void call_and_wait(std::function<void(inside&)> f);
+
+    const shared& shared_;
+    inside* inside_ = nullptr; // on the worker's thread; until it is told to leave
+    std::thread thread_;
+};
+
+// Runs a function once on another loop's thread, and is gone after it.
+void call_on(loop& l, std::function<void()> f);
+
+} // namespace headgate::gateway
