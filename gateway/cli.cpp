@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <gateway/cli.hpp>
+#include <gateway/config/commands.hpp>
 #include <gateway/proxy.hpp>
 #include <gateway/server.hpp>
 #include <gateway/tunnel.hpp>
@@ -168,6 +169,17 @@ make_service service_of(const Options& o) {
     return [o](worker& w) -> std::unique_ptr<service> { return std::make_unique<Service>(w, o); };
 }
 
+bool is_command(const CLI::App& app, std::string_view name) {
+    return !app.get_subcommands([&](const CLI::App* command) { return command->get_name() == name; }).empty();
+}
+
+std::string commands_of(const CLI::App& app) {
+    std::string out;
+    for (const CLI::App* c : app.get_subcommands([](const CLI::App* command) { return !command->get_group().empty(); }))
+        out += (out.empty() ? "" : ", ") + c->get_name();
+    return out;
+}
+
 } // namespace
 
 int run_command_line(int argc, char** argv) {
@@ -187,16 +199,17 @@ int run_command_line(int argc, char** argv) {
     add_proxy(*proxy_command, s, p);
     CLI::App* tunnel_command = app.add_subcommand("tunnel", "TCP tunnel to one upstream");
     add_tunnel(*tunnel_command, s, t);
+    const config_commands configs(app);
 
     try {
         // CLI11 would only say that there is no command.
-        if (argc > 1 && argv[1][0] != '-' && argv[1] != proxy_command->get_name() &&
-            argv[1] != tunnel_command->get_name())
-            throw CLI::ValidationError(argv[1], "is not a command; there are proxy and tunnel");
+        if (argc > 1 && argv[1][0] != '-' && !is_command(app, argv[1]))
+            throw CLI::ValidationError(argv[1], "is not a command; there are " + commands_of(app));
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
         return app.exit(e) == 0 ? 0 : 2;
     }
+    if (const auto status = configs.run()) return *status;
     p.route.response_heads.headers_max = p.http.heads.headers_max;
     p.http.client_idle_timeout = p.route.client_idle_timeout;
     if (s.alive.unconfirmed_max == forever)
