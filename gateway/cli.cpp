@@ -1,10 +1,15 @@
 #include <headgate/http/token.hpp>
 
 #include <algorithm>
+#include <cstdio>
 #include <thread>
+
+#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <gateway/cli.hpp>
+#include <gateway/config/commands.hpp>
+#include <gateway/config/load.hpp>
 #include <gateway/server.hpp>
 #include <gateway/units.hpp>
 
@@ -161,6 +166,37 @@ void add_tunnel(CLI::App& app, server_options& s, tunnel_options& o) {
     add_duration(app, "--half-close-timeout", o.half_close_timeout, "With nothing moved, after one side has ended");
 }
 
+bool is_command(const CLI::App& app, std::string_view name) {
+    return !app.get_subcommands([&](const CLI::App* command) { return command->get_name() == name; }).empty();
+}
+
+std::string commands_of(const CLI::App& app) {
+    std::string out;
+    for (const CLI::App* c : app.get_subcommands([](const CLI::App* command) { return !command->get_group().empty(); }))
+        out += (out.empty() ? "" : ", ") + c->get_name();
+    return out;
+}
+
+using source_or_error = std::expected<std::shared_ptr<const snapshot>, std::string>;
+
+source_or_error read_snapshot(const std::string& file) {
+    auto c = load_config(file);
+    if (!c) return std::unexpected(format_errors(c.error()));
+    return std::make_shared<snapshot>(std::move(*c));
+}
+
+// Serves what a file says, and reads it again on SIGHUP.
+int run_from_file(const std::string& file) {
+    auto first = read_snapshot(file);
+    if (!first) {
+        std::fputs(first.error().c_str(), stderr);
+        return 1;
+    }
+    const config& c = (*first)->of();
+    const std::string about = fmt::format("{} routes, {} upstreams", c.routes.size(), c.upstreams.size());
+    return run_server({.first = std::move(*first), .again = [file] { return read_snapshot(file); }, .about = about});
+}
+
 } // namespace
 
 int run_command_line(int argc, char** argv) {
@@ -169,7 +205,8 @@ int run_command_line(int argc, char** argv) {
     app.require_subcommand(1);
     app.set_version_flag("--version", "headgate " HEADGATE_VERSION);
     app.footer("Times: 500ms, 30s, 5m, 1h. Sizes: 64KiB, 1MiB, bytes.\n"
-               "Signals: TERM and INT drain and end, a second one ends at once; USR1 prints what is alive.");
+               "Signals: TERM and INT drain and end, a second one ends at once; USR1 prints what is alive; HUP reads\n"
+               "the configuration of `run` again.");
 
     server_options s;
     s.listen = *address::parse("127.0.0.1:8080");
@@ -180,16 +217,21 @@ int run_command_line(int argc, char** argv) {
     add_proxy(*proxy_command, s, p);
     CLI::App* tunnel_command = app.add_subcommand("tunnel", "TCP tunnel to one upstream");
     add_tunnel(*tunnel_command, s, t);
+    std::string file;
+    CLI::App* run_command = app.add_subcommand("run", "Serve what a configuration file says; SIGHUP reads it again");
+    run_command->add_option("-c,--config", file, "The configuration file")->type_name("FILE")->required();
+    const config_commands configs(app);
 
     try {
         // CLI11 would only say that there is no command.
-        if (argc > 1 && argv[1][0] != '-' && argv[1] != proxy_command->get_name() &&
-            argv[1] != tunnel_command->get_name())
-            throw CLI::ValidationError(argv[1], "is not a command; there are proxy and tunnel");
+        if (argc > 1 && argv[1][0] != '-' && !is_command(app, argv[1]))
+            throw CLI::ValidationError(argv[1], "is not a command; there are " + commands_of(app));
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
         return app.exit(e) == 0 ? 0 : 2;
     }
+    if (const auto status = configs.run()) return *status;
+    if (*run_command) return run_from_file(file);
     p.route.response_heads.headers_max = p.http.heads.headers_max;
     p.http.client_idle_timeout = p.route.client_idle_timeout;
     if (s.alive.unconfirmed_max == forever)

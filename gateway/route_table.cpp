@@ -197,10 +197,10 @@ std::optional<std::size_t> route_table::find(const route_request& rq) const {
     return any_host_.find(rq);
 }
 
-std::vector<route_conflict> route_table::conflicts(const std::vector<route_match>& routes) {
+std::vector<route_conflict> route_table::conflicts(const std::vector<route_match>& routes, std::size_t most) {
     std::unordered_map<std::string, std::vector<std::size_t>> by_place;
     std::vector<route_conflict> found;
-    for (std::size_t i = 0; i < routes.size(); ++i) {
+    for (std::size_t i = 0; i < routes.size() && found.size() < most; ++i) {
         for (const std::string& place : places_of(routes[i])) {
             auto& others = by_place[place];
             for (const std::size_t j : others) {

@@ -58,8 +58,8 @@ public:
     // The index of the route; none if no route takes the request.
     std::optional<std::size_t> find(const route_request& rq) const;
 
-    // All pairs of routes that an operator must tell apart.
-    static std::vector<route_conflict> conflicts(const std::vector<route_match>& routes);
+    // The pairs of routes that an operator must tell apart. About `most` of them are looked for.
+    static std::vector<route_conflict> conflicts(const std::vector<route_match>& routes, std::size_t most = 1000);
 
 private:
     struct hash {

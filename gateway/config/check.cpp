@@ -1,0 +1,291 @@
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include <gateway/config/check.hpp>
+#include <gateway/config/field.hpp>
+#include <gateway/config/suggest.hpp>
+#include <gateway/config/tables.hpp>
+
+namespace headgate::gateway {
+
+namespace {
+
+std::string quoted(std::string_view text) { return "'" + printable(text) + "'"; }
+std::string on_line(config_mark at) { return "line " + std::to_string(at.line); }
+
+bool is_tcp(const route_config& r) { return std::holds_alternative<tcp_action>(r.action); }
+
+class checker {
+public:
+    checker(config& c, const config_places& places, config_errors& errors) : c_(c), places_(places), errors_(errors) {}
+
+    void run() {
+        name_routes();
+        unique_names("listeners", c_.listeners);
+        unique_names("routes", c_.routes);
+        for (std::size_t i = 0; i < c_.listeners.size(); ++i) check_address(i);
+        for (std::size_t i = 0; i < c_.upstreams.size(); ++i) check_weights(c_.upstreams[i]);
+        for (std::size_t i = 0; i < c_.routes.size(); ++i) check_route(i);
+        derive_protocols();
+        for (std::size_t i = 0; i < c_.listeners.size(); ++i) check_listener(i);
+        check_conflicts();
+    }
+
+private:
+    const config_mark* place(const std::string& path) const { return places_.find(path); }
+
+    void name_routes() {
+        for (std::size_t i = 0; i < c_.routes.size(); ++i)
+            if (c_.routes[i].name.empty()) c_.routes[i].name = "route-" + std::to_string(i + 1);
+    }
+
+    template <class Named>
+    void unique_names(std::string_view list, const std::vector<Named>& all) {
+        std::map<std::string_view, config_mark> seen;
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            const std::string path = path_of(list, i);
+            const config_mark* at = place(path_of(path, "name"));
+            if (!at) at = place(path);
+            if (!at || all[i].name.empty()) continue;
+            if (const auto [first, is_new] = seen.emplace(all[i].name, *at); !is_new)
+                errors_.add(*at, "the name " + quoted(all[i].name) + " is taken already, on " + on_line(first->second));
+        }
+    }
+
+    // ---- listeners
+
+    // Whether one of them takes connections that are meant for the other. [::] is all of IPv4, too.
+    static bool overlap(const address& a, const address& b) {
+        if (a.text() == b.text()) return true; // port 0, too: it is by its address that a listener is known
+        if (a.family() == AF_UNIX || b.family() == AF_UNIX || a.port() != b.port() || a.port() == 0) return false;
+        const auto all = [](const address& x) { return x.host() == "0.0.0.0" || x.host() == "::"; };
+        if (a.host() == "::" || b.host() == "::") return true;
+        return a.family() == b.family() && (all(a) || all(b) || a.host() == b.host());
+    }
+
+    void check_address(std::size_t i) {
+        const config_mark* at = place(path_of(path_of("listeners", i), "address"));
+        if (!at) return;
+        for (std::size_t j = 0; j < i; ++j) {
+            const config_mark* other = place(path_of(path_of("listeners", j), "address"));
+            if (!other || !overlap(c_.listeners[i].listen, c_.listeners[j].listen)) continue;
+            errors_.add(*at, "two listeners on one address: this one and that of " + on_line(*other) + " overlap");
+            return;
+        }
+    }
+
+    // A listener speaks tcp if a tcp route names it; or if no route names it and there are only tcp routes.
+    void derive_protocols() {
+        const bool only_tcp = !c_.routes.empty() && std::ranges::all_of(c_.routes, is_tcp);
+        for (std::size_t i = 0; i < c_.listeners.size(); ++i) {
+            listener_config& l = c_.listeners[i];
+            if (place(path_of(path_of("listeners", i), "protocol"))) continue;
+            bool named = false;
+            bool tcp = false;
+            for (const route_config& r : c_.routes) {
+                if (std::ranges::find(r.listeners, l.name) == r.listeners.end()) continue;
+                named = true;
+                tcp = tcp || is_tcp(r);
+            }
+            if (tcp || (!named && only_tcp)) l.protocol = listener_protocol::tcp;
+        }
+    }
+
+    void check_listener(std::size_t i) {
+        const std::string path = path_of("listeners", i);
+        const listener_config& l = c_.listeners[i];
+        const config_mark* at = place(path);
+        if (!at || l.name.empty()) return;
+        const bool tcp = l.protocol == listener_protocol::tcp;
+        if (tcp)
+            for (const config_field* f : all_fields(tables::listener_options))
+                if (const config_mark* option = place(path_of(path, f->key)))
+                    errors_.add(*option, quoted(f->key) + " has no meaning on a tcp listener");
+
+        bool doubt = false;
+        std::vector<std::size_t> routes;
+        for (std::size_t r = 0; r < c_.routes.size(); ++r) {
+            doubt = doubt || places_.doubtful(path_of("routes", r));
+            if (!applies(c_.routes[r], l)) continue;
+            if (is_tcp(c_.routes[r]) != tcp) {
+                mixed(r, l);
+                doubt = true;
+            } else {
+                routes.push_back(r);
+            }
+        }
+        if (doubt) return;
+        if (routes.empty()) errors_.add(*at, "no route is for the listener " + quoted(l.name));
+        if (tcp)
+            for (std::size_t n = 1; n < routes.size(); ++n) second_tcp_route(routes[n], routes[0], l);
+    }
+
+    // Whether the route is meant for the listener; by name, its protocol may still be another.
+    static bool applies(const route_config& r, const listener_config& l) {
+        if (r.listeners.empty()) return is_tcp(r) == (l.protocol == listener_protocol::tcp);
+        return std::ranges::find(r.listeners, l.name) != r.listeners.end();
+    }
+
+    const config_mark* place_of_listener(std::size_t route, const std::string& name) const {
+        const std::string path = path_of(path_of("routes", route), "listeners");
+        const auto& all = c_.routes[route].listeners;
+        const auto found = std::ranges::find(all, name);
+        if (found == all.end()) return place(path_of("routes", route));
+        return place(path_of(path, static_cast<std::size_t>(found - all.begin())));
+    }
+
+    void mixed(std::size_t route, const listener_config& l) {
+        const config_mark* at = place_of_listener(route, l.name);
+        if (!at) return;
+        const bool tcp = l.protocol == listener_protocol::tcp;
+        errors_.add(*at, "the listener " + quoted(l.name) + " speaks " + (tcp ? "tcp" : "http") + " and the route " +
+                             quoted(c_.routes[route].name) + (tcp ? " is for requests" : " is for tcp connections") +
+                             "; a listener serves one kind of routes");
+    }
+
+    void second_tcp_route(std::size_t route, std::size_t first, const listener_config& l) {
+        const config_mark* at = place_of_listener(route, l.name);
+        const config_mark* other = place(path_of("routes", first));
+        if (at && other)
+            errors_.add(*at, "the tcp listener " + quoted(l.name) + " has a route already, on " + on_line(*other) +
+                                 "; a connection tells nothing to choose by");
+    }
+
+    // ---- upstreams and routes
+
+    void check_weights(const upstream_config& u) {
+        const std::string path = path_of(path_of("upstreams", u.name), "endpoints");
+        const config_mark* at = place(path);
+        if (at && !u.endpoints.empty() && std::ranges::all_of(u.endpoints, [](auto& e) { return e.weight == 0; }))
+            errors_.add(*at, "all weights are 0, so none is ever used; give one a weight of 1 or more");
+    }
+
+    void check_route(std::size_t i) {
+        const std::string path = path_of("routes", i);
+        if (!place(path)) return;
+        route_config& r = c_.routes[i];
+        for (std::size_t n = 0; n < r.listeners.size(); ++n)
+            refers(path_of(path_of(path, "listeners"), n), "listener", r.listeners[n], c_.listeners);
+        if (const auto* p = std::get_if<proxy_action>(&r.action)) {
+            check_upstreams(path_of(path, "proxy"), p->upstreams);
+            check_prefix(path, "proxy", r.match);
+        } else if (const auto* t = std::get_if<tcp_action>(&r.action)) {
+            check_upstreams(path_of(path, "tcp"), t->upstreams);
+            check_tcp(i);
+        } else if (const auto* to = std::get_if<redirect_action>(&r.action)) {
+            check_prefix(path, "redirect", r.match);
+            check_redirect(path_of(path, "redirect"), *to);
+        } else {
+            check_answer(path_of(path, "respond"), std::get<respond_action>(r.action));
+        }
+    }
+
+    template <class Named>
+    void refers(const std::string& path, std::string_view kind, const std::string& name,
+                const std::vector<Named>& known) {
+        const config_mark* at = place(path);
+        if (!at || std::ranges::any_of(known, [&](const Named& n) { return n.name == name; })) return;
+        std::vector<std::string_view> names;
+        for (const Named& n : known)
+            if (!n.name.empty()) names.push_back(n.name);
+        errors_.add(*at, "there is no " + std::string(kind) + " " + quoted(name) + "; " + suggest(name, names));
+    }
+
+    void check_upstreams(const std::string& path, const std::vector<weighted_upstream>& all) {
+        refers(path_of(path, "upstream"), "upstream", all.empty() ? "" : all.front().upstream, c_.upstreams);
+        const std::string list = path_of(path, "upstreams");
+        const config_mark* at = place(list);
+        if (!at) return;
+        for (std::size_t i = 0; i < all.size(); ++i)
+            refers(path_of(path_of(list, i), "upstream"), "upstream", all[i].upstream, c_.upstreams);
+        if (!all.empty() && std::ranges::all_of(all, [](auto& u) { return u.weight == 0; }))
+            errors_.add(*at, "all weights are 0, so none is ever used; give one a weight of 1 or more");
+    }
+
+    void check_prefix(const std::string& route, std::string_view action, const route_match& m) {
+        const config_mark* at = place(path_of(path_of(route, action), "replace_prefix"));
+        if (at && !m.path_prefix && !places_.doubtful(route))
+            errors_.add(*at, "replace_prefix needs a path_prefix in the route's match: that is what it replaces");
+    }
+
+    void check_tcp(std::size_t i) {
+        const std::string path = path_of("routes", i);
+        if (const config_mark* at = place(path_of(path, "match")))
+            errors_.add(*at, "match has no meaning in a tcp route: a connection tells nothing to choose by");
+    }
+
+    void check_redirect(const std::string& path, const redirect_action& r) {
+        const config_mark* at = place(path);
+        if (at && !r.scheme && !r.host && !r.port && !r.replace_prefix && !r.replace_path)
+            errors_.add(*at, "this sends clients back to where they are; give a scheme, host, port, replace_prefix or "
+                             "replace_path");
+    }
+
+    void check_answer(const std::string& path, const respond_action& r) {
+        if (const config_mark* at = place(path_of(path_of(path, "headers"), "remove")))
+            errors_.add(*at, "remove has no meaning here: there is nothing to remove");
+        if (const config_mark* at = place(path_of(path, "body"));
+            at && !r.body.empty() && (r.status == 204 || r.status == 205 || r.status == 304))
+            errors_.add(*at,
+                        "an answer with status " + std::to_string(r.status) + " has no body (RFC 9110, section 15)");
+    }
+
+    // ---- routes beside each other
+
+    void check_conflicts() {
+        std::set<std::vector<std::size_t>> seen;
+        std::set<std::pair<std::size_t, std::size_t>> told;
+        for (const listener_config& l : c_.listeners) {
+            if (l.protocol == listener_protocol::tcp) continue;
+            std::vector<std::size_t> routes;
+            for (std::size_t r = 0; r < c_.routes.size(); ++r)
+                if (!is_tcp(c_.routes[r]) && applies(c_.routes[r], l) && !places_.doubtful(path_of("routes", r)))
+                    routes.push_back(r);
+            if (!seen.insert(routes).second) continue;
+            std::vector<route_match> matches;
+            for (const std::size_t r : routes) matches.push_back(c_.routes[r].match);
+            for (const route_conflict& k : route_table::conflicts(matches))
+                if (const auto pair = std::pair(routes[k.first], routes[k.second]); told.insert(pair).second)
+                    tell(pair.first, pair.second, k.unreachable);
+        }
+    }
+
+    void tell(std::size_t first, std::size_t second, bool unreachable) {
+        const auto where = [&](std::size_t r) {
+            const config_mark* at = place(path_of(path_of("routes", r), "match"));
+            return at ? *at : *place(path_of("routes", r));
+        };
+        const std::string a = quoted(c_.routes[first].name);
+        const std::string b = quoted(c_.routes[second].name);
+        if (unreachable)
+            return errors_.add(where(second), "the route " + b + " is never reached: " + a + " on " +
+                                                  on_line(where(first)) +
+                                                  " takes all its requests and is asked first; remove one");
+        errors_.add(where(second), "the routes " + a + " on " + on_line(where(first)) + " and " + b +
+                                       " can take the same request and are equally specific; make one more specific, "
+                                       "or give one a priority");
+    }
+
+    config& c_;
+    const config_places& places_;
+    config_errors& errors_;
+};
+
+} // namespace
+
+void check_config(config& c, const config_places& places, config_errors& errors) { checker(c, places, errors).run(); }
+
+std::vector<std::size_t> listeners_of(const config& c, std::size_t route) {
+    const route_config& r = c.routes[route];
+    std::vector<std::size_t> all;
+    for (std::size_t i = 0; i < c.listeners.size(); ++i) {
+        const listener_config& l = c.listeners[i];
+        const bool fits = is_tcp(r) == (l.protocol == listener_protocol::tcp);
+        if (fits && (r.listeners.empty() || std::ranges::find(r.listeners, l.name) != r.listeners.end()))
+            all.push_back(i);
+    }
+    return all;
+}
+
+} // namespace headgate::gateway

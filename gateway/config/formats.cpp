@@ -1,0 +1,86 @@
+#include <headgate/http/authority.hpp>
+#include <headgate/http/field.hpp>
+#include <headgate/http/token.hpp>
+#include <headgate/io/address.hpp>
+
+#include <algorithm>
+
+#include <gateway/config/formats.hpp>
+#include <gateway/route_table.hpp>
+#include <gateway/units.hpp>
+
+namespace headgate::gateway::formats {
+
+namespace {
+
+constexpr std::size_t name_max = 100;
+
+bool is_name(std::string& text) {
+    return !text.empty() && text.size() <= name_max && std::ranges::all_of(text, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+               c == '.';
+    });
+}
+
+bool is_listen(std::string& text) { return address::parse(text).has_value(); }
+bool is_endpoint(std::string& text) { return parse_endpoint(text).has_value(); }
+
+bool is_host_to_match(std::string& text) {
+    text = http::lower_case(text);
+    return is_route_host(text);
+}
+
+bool is_host(std::string& text) { return http::parse_authority(text).has_value(); }
+
+bool is_path(std::string& text) { return text.starts_with('/') && http::detail::all(http::detail::path_byte, text); }
+bool is_new_prefix(std::string& text) { return text.empty() || is_path(text); }
+
+// Methods are case-sensitive (RFC 9110, section 9.1), and no method in use has a small letter.
+bool is_method(std::string& text) {
+    return http::is_token(text) && std::ranges::none_of(text, [](char c) { return c >= 'a' && c <= 'z'; });
+}
+
+bool is_header_name(std::string& text) { return http::is_token(text); }
+
+bool is_edited_header(std::string& text) {
+    const http::field id = http::lookup_field(http::lower_case(text));
+    return http::is_token(text) && !http::is_hop_by_hop(id) && id != http::field::content_length &&
+           id != http::field::host;
+}
+
+// What the parser takes for a value (RFC 9110, section 5.5), without white space around it.
+bool is_header_value(std::string& text) {
+    return http::detail::all(http::detail::value_byte, text) && http::detail::trim(text).size() == text.size();
+}
+
+bool is_parameter(std::string& text) { return !text.empty(); }
+
+bool is_protocol(std::string& text) {
+    text = http::lower_case(text);
+    return http::is_token(text);
+}
+
+} // namespace
+
+const text_format any{"a text", "text", "", nullptr};
+const text_format name{"a name of letters, digits, '-', '_' and '.', at most 100", "web", "^[-_.A-Za-z0-9]{1,100}$",
+                       &is_name};
+const text_format listen{"an address: address:port, [v6]:port, :port or unix:/path", ":8080", "^(.*:[0-9]+|unix:.+)$",
+                         &is_listen};
+const text_format endpoint{"host:port", "127.0.0.1:9001", "^.+:[0-9]+$", &is_endpoint};
+const text_format route_host{"a host without scheme or port, or *. and a host", "api.example.org", "^[^/ ]+$",
+                             &is_host_to_match};
+const text_format host{"a host, or host:port", "api.example.org", "^[^/ ]+$", &is_host};
+const text_format path{"a path, which begins with a slash and has no query", "/api/", "^/[^?# ]*$", &is_path};
+const text_format new_prefix{"a path, which begins with a slash, or nothing", "/v2/", "^(/[^?# ]*)?$", &is_new_prefix};
+const text_format method{"a method, in upper case", "GET", "^[^a-z ]+$", &is_method};
+const text_format header_name{"the name of a header field", "X-Version", "^[^ :]+$", &is_header_name};
+const text_format edited_header{
+    "the name of a header field that may be changed (not of framing, the connection or Host)", "X-Version", "^[^ :]+$",
+    &is_edited_header};
+const text_format header_value{"the value of a header field: no control characters, no space around it", "canary", "",
+                               &is_header_value};
+const text_format parameter{"the name of a parameter of the query", "version", ".", &is_parameter};
+const text_format protocol{"the name of a protocol", "websocket", "^[^ ,]+$", &is_protocol};
+
+} // namespace headgate::gateway::formats

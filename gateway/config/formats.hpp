@@ -1,0 +1,36 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace headgate::gateway {
+
+// What a text in a configuration must be.
+struct text_format {
+    std::string_view what;    // for messages and the reference: "a path"
+    std::string_view example; // of one that is right
+    std::string_view pattern; // a regular expression for the JSON Schema, no stricter than `check`; empty for any
+    // Whether it is that; may put it into its usual form. Null for any text.
+    bool (*check)(std::string& text);
+};
+
+namespace formats {
+
+extern const text_format any;
+extern const text_format name;          // of a listener, a route or an upstream
+extern const text_format listen;        // address::parse
+extern const text_format endpoint;      // host:port
+extern const text_format route_host;    // a host, or a wildcard
+extern const text_format host;          // a host, with or without a port
+extern const text_format path;          // of a request; begins with a slash
+extern const text_format new_prefix;    // a path, or nothing
+extern const text_format method;        // in upper case
+extern const text_format header_name;   // a token
+extern const text_format edited_header; // a field that may be changed: not one of framing or of the connection
+extern const text_format header_value;  // no controls
+extern const text_format parameter;     // of a query; not empty
+extern const text_format protocol;      // a token; in lower case afterwards
+
+} // namespace formats
+
+} // namespace headgate::gateway

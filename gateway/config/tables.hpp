@@ -1,0 +1,37 @@
+#pragma once
+
+#include <gateway/config/field.hpp>
+
+namespace headgate::gateway {
+
+// A whole file: what the top table is about.
+struct config_document {
+    config_defaults defaults{};
+    config value{};
+};
+
+namespace tables {
+
+extern const config_table document;
+extern const config_table server;
+extern const config_table listener_options;
+extern const config_table proxy_options;
+extern const config_table tcp_options;
+extern const config_table upstream_options;
+extern const config_table defaults;
+extern const config_table listener;
+extern const config_table route;
+extern const config_table match;
+extern const config_table value_match;
+extern const config_table proxy;
+extern const config_table redirect;
+extern const config_table respond;
+extern const config_table tcp;
+extern const config_table weighted_upstream;
+extern const config_table header_edits;
+extern const config_table upstream;
+extern const config_table endpoint;
+
+} // namespace tables
+
+} // namespace headgate::gateway
