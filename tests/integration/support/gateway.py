@@ -15,7 +15,7 @@ from .wait import eventually
 BINARY = os.environ.get("HEADGATE_BIN", "")
 SANITIZED = bool(os.environ.get("HEADGATE_SANITIZE"))
 
-LISTENING = re.compile(r"headgate: listening on (\S+):(\d+), forwarding to (\S+), (\d+) workers?")
+LISTENING = re.compile(r"headgate: listening on (\S+):(\d+)(?: \S+)*, .*, (\d+) workers?")
 LIVE = re.compile(r"headgate: live ((?:\w+=\d+ ?)+)")
 LOG = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (?P<status>\d{3}|-) (?P<method>\S+) (?P<target>\S+) "
@@ -64,10 +64,11 @@ def limit(nofile, address_space):
 class Gateway:
     """`headgate COMMAND --to TO FLAGS`, ready for connections when constructed. stop() must be called."""
 
-    def __init__(self, command, to, *flags, workers=1, nofile=None, address_space=None, listen="127.0.0.1:0"):
+    def __init__(self, command, to, *flags, workers=1, nofile=None, address_space=None, listen="127.0.0.1:0",
+                 arguments=None):
         if not BINARY:
             raise RuntimeError("HEADGATE_BIN must name the gateway's program")
-        self.arguments = [BINARY, command, "--to", to, "--listen", listen, "--workers", str(workers), *flags]
+        self.arguments = [BINARY, command, *(arguments or ["--to", to, "--listen", listen, "--workers", str(workers), *flags])]
         # Sockets of ours must not be inherited: an end would not be seen while the gateway held a copy.
         self.process = subprocess.Popen(
             self.arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
