@@ -549,6 +549,52 @@ TEST_F(tls_test, AClientThatLeavesIsNoticed) {
     EXPECT_EQ(run(watched(false)), "complete");
 }
 
+// --- what an idle connection costs
+
+// Bytes of the heap per server connection that has served a request and waits for the next.
+task<std::size_t> heap_of_idle(std::size_t connections, tls_server_context server, tls_client_context client) {
+    std::vector<tls_ends> all;
+    all.reserve(connections);
+    std::size_t before = 0;
+    for (std::size_t i = 0; i < connections + 1; ++i) {
+        if (i == 1) before = ::mallinfo2().uordblks; // the first pays for what is made once
+        tls_ends e = co_await testing::connect_with_tls(server, client);
+        for (socket* s : {&e.client, &e.server}) {
+            socket& other = s == &e.client ? e.server : e.client;
+            if (!co_await s->write_all(std::string(30'000, 'x'))) co_await fail(errc::failed);
+            std::string got(30'000, 0);
+            for (std::size_t n = 0; n < got.size();) {
+                const auto more = co_await other.read_some(std::span(got).subspan(n));
+                if (!more || *more == 0) co_await fail(errc::failed);
+                n += *more;
+            }
+        }
+        EXPECT_FALSE(co_await e.server.readable(duration::zero()));
+        e.client.state().layer.reset(); // measured is the server
+        if (i != 0) all.push_back(std::move(e));
+    }
+    EXPECT_EQ(live_chunk_bytes(), 0u);
+    co_return (::mallinfo2().uordblks - before) / connections;
+}
+TEST(tls_memory_test, AnIdleConnectionHoldsNoBuffers) {
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+    GTEST_SKIP() << "the sanitizer's heap says nothing about ours";
+#endif
+#endif
+    for (const int version : {TLS1_3_VERSION, TLS1_2_VERSION}) {
+        linux_kernel os;
+        loop l(os);
+        const auto client = made().files.client();
+        SSL_CTX_set_max_proto_version(client.native(), version);
+        const auto bytes = l.run(heap_of_idle(100, made().server, client));
+        ASSERT_TRUE(bytes);
+        std::printf("%s: %zu bytes of heap per idle connection\n", version == TLS1_3_VERSION ? "TLS 1.3" : "TLS 1.2",
+                    *bytes);
+        EXPECT_LT(*bytes, 16'000u) << "less than the buffer for one record";
+    }
+}
+
 // --- faults
 
 task<> talk() {
