@@ -36,11 +36,8 @@ int bio_read(BIO* b, char* to, int size) {
     return n < 0 ? -1 : static_cast<int>(n);
 }
 
-long bio_control(BIO* b, int what, long, void*) {
-    if (what == BIO_CTRL_FLUSH) return 1;
-    if (what == BIO_CTRL_EOF) return of(b).at_end() ? 1 : 0;
-    return 0;
-}
+// OpenSSL is not told that there will be no more to read: it would answer with an alert, and refuse to write.
+long bio_control(BIO*, int what, long, void*) { return what == BIO_CTRL_FLUSH ? 1 : 0; }
 
 BIO_METHOD* make_method() noexcept {
     BIO_METHOD* m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "headgate socket");
@@ -130,39 +127,33 @@ ssize_t tls_session::take(char* to, std::size_t bytes) noexcept {
     if (!slot_.readable) return -EAGAIN; // as the kernel has said
     const ssize_t n = loop::current().os().read(slot_.fd, to, bytes);
     if (n == -EAGAIN) slot_.readable = false;
-    if (n == 0) at_end_ = true;
+    if (n == 0) unreadable_ = errc::premature_close; // after a close_notify nobody asks
     if (n >= 0 && static_cast<std::size_t>(n) < bytes && !slot_.peer_closed) slot_.readable = false;
     if (n < 0 && n != -EAGAIN) unreadable_ = system_error_code(static_cast<int>(-n));
     return n;
 }
 
-// Why a call of OpenSSL's has failed: empty if it only waits. The peer is told, if it can be.
+// Why a call of OpenSSL's has failed: empty if it only waits. If it was not the system that failed, the peer is told.
 std::error_code tls_session::fail(int result) noexcept {
     const int what = SSL_get_error(ssl_, result);
     if (what == SSL_ERROR_WANT_READ || what == SSL_ERROR_ZERO_RETURN) return {};
+    if (unreadable_) return unreadable_;
     const unsigned long first = ERR_peek_error();
     const bool rejected = ERR_GET_LIB(first) == ERR_LIB_SSL && ERR_GET_REASON(first) == SSL_R_CERTIFICATE_VERIFY_FAILED;
     const std::error_code said = take_openssl_error();
-    if (unreadable_)
-        broken_ = unreadable_;
-    else if (at_end_)
-        broken_ = errc::premature_close;
-    else if (rejected)
-        broken_ = {static_cast<int>(SSL_get_verify_result(ssl_)), certificate_category()};
-    else
-        broken_ = said;
+    broken_ = rejected ? std::error_code(static_cast<int>(SSL_get_verify_result(ssl_)), certificate_category()) : said;
     flush();
     return broken_;
 }
 
 result<bool> tls_session::shake_hands() {
-    if (broken_) return std::unexpected(broken_);
+    if (const std::error_code e = read_error()) return std::unexpected(e);
     if (!SSL_is_init_finished(ssl_)) {
         ERR_clear_error();
         const int r = SSL_do_handshake(ssl_);
         if (r != 1 && SSL_get_error(ssl_, r) == SSL_ERROR_ZERO_RETURN) broken_ = errc::premature_close;
         if (r != 1 && !broken_) fail(r);
-        if (broken_) return std::unexpected(broken_);
+        if (const std::error_code e = read_error()) return std::unexpected(e);
     }
     if (const std::error_code e = flush()) return std::unexpected(e);
     return SSL_is_init_finished(ssl_) == 1;
@@ -170,7 +161,7 @@ result<bool> tls_session::shake_hands() {
 
 std::optional<result<std::size_t>> tls_session::read(std::span<char> to) {
     std::size_t got = 0;
-    while (got < to.size() && !broken_ && !peer_ended_) {
+    while (got < to.size() && !read_error() && !peer_ended_) {
         std::size_t n = 0;
         ERR_clear_error();
         const int r = SSL_read_ex(ssl_, to.data() + got, to.size() - got, &n);
@@ -179,15 +170,15 @@ std::optional<result<std::size_t>> tls_session::read(std::span<char> to) {
         peer_ended_ = SSL_get_error(ssl_, r) == SSL_ERROR_ZERO_RETURN;
         if (!peer_ended_ && !fail(r)) break; // no whole record yet
     }
-    const bool more = broken_ || peer_ended_ || (got == to.size() && SSL_has_pending(ssl_));
+    const bool more = read_error() || peer_ended_ || (got == to.size() && SSL_has_pending(ssl_));
     if (more) slot_.readable = true;
     if (got != 0 || to.empty() || peer_ended_) return got;
-    if (broken_) return std::unexpected(broken_);
+    if (const std::error_code e = read_error()) return std::unexpected(e);
     return std::nullopt;
 }
 
 bool tls_session::readable() {
-    if (broken_ || peer_ended_ || SSL_pending(ssl_) > 0) return true;
+    if (read_error() || peer_ended_ || SSL_pending(ssl_) > 0) return true;
     char first;
     std::size_t n = 0;
     ERR_clear_error();

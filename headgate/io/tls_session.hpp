@@ -35,21 +35,20 @@ public:
     // What OpenSSL calls: bytes that it wants to send, and to receive (-EAGAIN, as the system).
     void put(std::string_view bytes) noexcept;
     ssize_t take(char* to, std::size_t bytes) noexcept;
-    bool at_end() const noexcept { return at_end_; }
     tls_resumption* resume() const noexcept { return resume_; }
 
 private:
     std::error_code fail(int result) noexcept;
+    std::error_code read_error() const noexcept { return unreadable_ ? unreadable_ : broken_; }
     std::error_code encrypt(std::span<iovec>& from);
     void keep(std::string_view bytes);
 
     slot& slot_;
     ssl_st* ssl_;
     tls_resumption* resume_;
-    std::error_code broken_;     // why TLS cannot go on; reads and writes give it
-    std::error_code unreadable_; // the system's
-    std::error_code unwritable_; // the system's
-    bool at_end_ = false;        // FIN
+    std::error_code broken_;     // why TLS cannot go on
+    std::error_code unreadable_; // what the system says to reads; errc::premature_close after a FIN
+    std::error_code unwritable_; // and to writes
     bool peer_ended_ = false;    // close_notify
     bool ending_ = false;        // ours is said
     bool ended_ = false;         // and the descriptor's direction is ended
