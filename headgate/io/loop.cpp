@@ -84,6 +84,7 @@ int loop::forget(slot& s) noexcept {
     // Waits that are left lose their descriptor: they are not told of the next one with the same number.
     for (io_wait* w : {s.reading, s.writing, s.hanging_up})
         if (w) w->leave();
+    s.layer.reset();
     s.generation = (s.generation + 1) & 0x7fff'ffff;
     --open_;
     return std::exchange(s.fd, -1);

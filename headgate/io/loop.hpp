@@ -3,6 +3,7 @@
 #include <headgate/core/executor.hpp>
 #include <headgate/core/task.hpp>
 #include <headgate/io/kernel.hpp>
+#include <headgate/io/layer.hpp>
 
 #include <array>
 #include <atomic>
@@ -45,6 +46,7 @@ struct slot {
     io_wait* reading = nullptr;
     io_wait* writing = nullptr;
     io_wait* hanging_up = nullptr;
+    std::unique_ptr<socket_layer> layer{}; // whom its socket asks instead of the kernel; none for a plain one
 };
 
 // Work handed over by another thread. It is owned by whoever posted it until `run` is called, on the loop's thread.
@@ -83,7 +85,7 @@ public:
     // failure the descriptor is closed, a connection with a reset.
     result<slot*> open(int fd);
     void close(slot& s) noexcept;
-    // Gives the descriptor back, open and unwatched.
+    // Gives the descriptor back, open and unwatched, without its layer.
     int release(slot& s) noexcept;
 
     // How many descriptors the loop watches, and how many waits for them there are. For snapshots and leak checks.

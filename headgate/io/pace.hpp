@@ -101,7 +101,9 @@ private:
         since_ = now;
         if (waited_ < limits_.rate_grace) return {};
         const std::uint64_t confirmed = written_ - std::min<std::uint64_t>(s.unacknowledged(), written_);
-        if (confirmed == confirmed_) return {}; // a pause is not a rate: `idle` ends it, or the window goes on
+        // A pause is not a rate: `idle` ends it, or the window goes on. (Of a TLS connection, what is unconfirmed is
+        // counted with its framing, so that there may seem to be less than before.)
+        if (confirmed <= confirmed_) return {};
         const bool slow = detail::below_rate(confirmed - confirmed_, waited_, limits_);
         confirmed_ = confirmed;
         waited_ = {};

@@ -142,6 +142,7 @@ task<> watch_broken(socket& to, place& at) {
 } // namespace
 
 task<std::uint64_t> relay_bytes(socket& from, socket& to, relay_limits limits, joint& out) {
+    if (!from.plain() || !to.plain()) limits.pipes = nullptr; // the kernel knows their bytes in another form
     relay_state state(from, to, limits, out);
     out.limit = limits.buffer_bytes;
     while (!co_await state.copy() && !co_await state.splice()) {

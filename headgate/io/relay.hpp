@@ -27,8 +27,8 @@ inline std::error_code idle_if_timed_out(std::error_code e) noexcept {
 
 // Moves bytes from `from` to `to` until the end of `from` or `bytes_max`, and counts them in `out`. Small messages are
 // copied through a buffer that is borrowed only while bytes are in it; after two full buffers in a row the kernel moves
-// them (splice(2)), until reads come small again. Fails the flow with the side that failed: the system's error, or
-// errc::idle. Gives how many bytes it moved.
+// them (splice(2)), until reads come small again; not from or to a socket with TLS. Fails the flow with the side that
+// failed: the system's error, or errc::idle. Gives how many bytes it moved.
 task<std::uint64_t> relay_bytes(socket& from, socket& to, relay_limits limits, joint& out);
 
 // One direction of a tunnel as the two ends of a pipeline, over sockets that outlive it. A clean end is passed on as a

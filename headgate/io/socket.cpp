@@ -13,6 +13,11 @@ namespace detail {
 // A read that comes back short has emptied the socket: the next one waits for the kernel's word instead of asking in
 // vain. Not after the peer's end, which the kernel has announced already.
 bool read_operation::attempt() {
+    if (slot_.layer) {
+        const auto given = slot_.layer->read(to_);
+        if (given) result_ = *given;
+        return given.has_value();
+    }
     const ssize_t n = loop::current().os().read(slot_.fd, to_.data(), to_.size());
     if (n == -EAGAIN) {
         slot_.readable = false;
@@ -27,7 +32,24 @@ bool read_operation::attempt() {
     return true;
 }
 
+void remove_front(std::span<iovec>& from, std::size_t bytes) noexcept {
+    while (!from.empty() && bytes >= from.front().iov_len) {
+        bytes -= std::exchange(from.front().iov_len, 0);
+        from = from.subspan(1);
+    }
+    if (from.empty()) return;
+    from.front().iov_base = static_cast<char*>(from.front().iov_base) + bytes;
+    from.front().iov_len -= bytes;
+}
+
 bool write_operation::attempt() {
+    if (slot_.layer) {
+        const auto w = slot_.layer->write(from_);
+        if (!w) error_ = w.error();
+        if (!w || w->all) return true;
+        if (w->moved) progressed();
+        return false;
+    }
     kernel& os = loop::current().os();
     while (!from_.empty()) {
         const ssize_t n = os.write(slot_.fd, from_.data(), static_cast<int>(from_.size()));
@@ -39,16 +61,8 @@ bool write_operation::attempt() {
             error_ = system_error_code(static_cast<int>(-n));
             return true;
         }
-        auto left = static_cast<std::size_t>(n);
-        while (!from_.empty() && left >= from_.front().iov_len) {
-            left -= std::exchange(from_.front().iov_len, 0);
-            from_ = from_.subspan(1);
-        }
-        if (!from_.empty()) {
-            from_.front().iov_base = static_cast<char*>(from_.front().iov_base) + left;
-            from_.front().iov_len -= left;
-            progressed();
-        }
+        remove_front(from_, static_cast<std::size_t>(n));
+        if (!from_.empty()) progressed();
     }
     return true;
 }
@@ -62,17 +76,43 @@ std::error_code socket::pending_error() const noexcept {
     return system_error_code(r < 0 ? -r : e);
 }
 
-std::size_t socket::unacknowledged() const noexcept {
-    return static_cast<std::size_t>(std::max<ssize_t>(loop::current().os().unacknowledged(fd()), 0));
+std::optional<result<std::size_t>> socket::try_read(std::span<char> to) {
+    if (!state().readable) return std::nullopt;
+    detail::read_operation now(state(), to, forever);
+    if (!now.attempt()) return std::nullopt;
+    return now.await_resume();
 }
 
-std::error_code socket::end() noexcept { return system_error_code(-loop::current().os().shutdown(fd(), SHUT_WR)); }
+std::size_t socket::unacknowledged() const noexcept {
+    const std::size_t unsent = plain() ? 0 : state().layer->unsent();
+    return unsent + static_cast<std::size_t>(std::max<ssize_t>(loop::current().os().unacknowledged(fd()), 0));
+}
+
+std::error_code socket::end() noexcept {
+    if (!plain()) return state().layer->end();
+    return system_error_code(-loop::current().os().shutdown(fd(), SHUT_WR));
+}
+
+void socket::close() noexcept {
+    if (fd_ && !plain()) state().layer->end();
+    fd_.close();
+}
 
 void socket::reset() noexcept {
     if (!fd_) return;
     const linger now{.l_onoff = 1, .l_linger = 0};
     loop::current().os().set_option(fd(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
     fd_.close();
+}
+
+task<result<void>> finish(socket& s, duration limit) {
+    if (const std::error_code e = s.end()) co_return std::unexpected(e);
+    socket_layer* layer = s.state().layer.get();
+    while (layer && layer->unsent() != 0) {
+        if (const auto room = co_await s.writable(limit); !room) co_return room;
+        if (const std::error_code e = layer->flush()) co_return std::unexpected(e);
+    }
+    co_return result<void>();
 }
 
 namespace {

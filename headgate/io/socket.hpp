@@ -5,6 +5,7 @@
 #include <headgate/io/loop.hpp>
 
 #include <coroutine>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -105,6 +106,9 @@ private:
     std::coroutine_handle<> h_;
 };
 
+// Takes `bytes` off the front of `from`. Pieces that are used up have no length afterwards.
+void remove_front(std::span<iovec>& from, std::size_t bytes) noexcept;
+
 class read_operation : public io_operation<read_operation> {
 public:
     read_operation(slot& s, std::span<char> to, duration limit) noexcept
@@ -138,7 +142,7 @@ private:
     std::error_code error_;
 };
 
-// Waits until a flag of the slot is set.
+// Waits until a flag of the slot is set: what the kernel says.
 class ready_operation : public io_operation<ready_operation> {
 public:
     using io_operation::io_operation;
@@ -153,11 +157,26 @@ private:
     std::error_code error_;
 };
 
+// Waits until a read gives something.
+class readable_operation : public io_operation<readable_operation> {
+public:
+    readable_operation(slot& s, duration limit) noexcept : io_operation(s, &slot::reading, &slot::readable, limit) {}
+    bool attempt() { return !slot_.layer || slot_.layer->readable(); }
+    void fail(std::error_code e) noexcept { error_ = e; }
+    result<void> await_resume() const noexcept {
+        if (error_) return std::unexpected(error_);
+        return {};
+    }
+
+private:
+    std::error_code error_;
+};
+
 } // namespace detail
 
-// A connected stream socket, TCP or Unix. All waits are dropped with the frame that waits; at most one reader, one
-// writer and one watcher at a time. A `limit` is the longest time an operation may make no progress; it ends with
-// errc::timed_out.
+// A connected stream socket, TCP or Unix, plain or with TLS (io/tls.hpp), which changes nothing for those who read and
+// write. All waits are dropped with the frame that waits; at most one reader, one writer and one watcher at a time. A
+// `limit` is the longest time an operation may make no progress; it ends with errc::timed_out.
 class socket {
 public:
     socket() = default;
@@ -166,8 +185,11 @@ public:
     explicit operator bool() const noexcept { return static_cast<bool>(fd_); }
     int fd() const noexcept { return fd_.fd(); }
     slot& state() const noexcept { return fd_.state(); }
+    // Whether its bytes are those of the descriptor, so that the kernel may move them.
+    bool plain() const noexcept { return !state().layer; }
 
-    // `co_await s.read_some(buffer)`: at least one byte, or 0 at the peer's end (FIN).
+    // `co_await s.read_some(buffer)`: at least one byte, or 0 at the peer's end (FIN; with TLS the
+    // peer's close_notify, and a FIN without it is errc::premature_close).
     auto read_some(std::span<char> to, duration limit = forever) noexcept {
         return detail::read_operation(state(), to, limit);
     }
@@ -181,9 +203,9 @@ public:
         return detail::write_operation(state(), from, limit);
     }
     // Waits until there is something to read (bytes, the peer's end, or an error), with no buffer.
-    auto readable(duration limit = forever) noexcept {
-        return detail::ready_operation(state(), &slot::reading, &slot::readable, limit);
-    }
+    auto readable(duration limit = forever) noexcept { return detail::readable_operation(state(), limit); }
+    // What read_some() gives at once; nothing if it would wait.
+    std::optional<result<std::size_t>> try_read(std::span<char> to);
     auto writable(duration limit = forever) noexcept {
         return detail::ready_operation(state(), &slot::writing, &slot::writable, limit);
     }
@@ -200,16 +222,21 @@ public:
     // Bytes written that the peer's system has not confirmed yet; 0 if that cannot be told.
     std::size_t unacknowledged() const noexcept;
 
-    // Ends our direction: the peer reads the end after all that was written.
+    // Ends our direction: the peer reads the end after all that was written. (With TLS the end needs room: it goes when
+    // there is, as long as the socket lives. `finish` below waits for that.)
     std::error_code end() noexcept;
     // Closes with a reset, so that the peer sees a failure and not an end.
     void reset() noexcept;
-    // Closes; bytes written before are still delivered.
-    void close() noexcept { fd_.close(); }
+    // Ends our direction and closes; bytes written before are still delivered. A TLS socket that is destroyed without
+    // this, or end(), is cut: its peer sees no end.
+    void close() noexcept;
 
 private:
     descriptor fd_;
 };
+
+// Ends our direction of `s` and waits until the system has taken the end, so that closing `s` takes nothing back.
+task<result<void>> finish(socket& s, duration limit = forever);
 
 // How the system finds out that the peer of a TCP connection has gone without a word: its machine, or the network to
 // it. The connection then fails with ETIMEDOUT, whether anybody reads or writes or not. `forever` leaves one out.
