@@ -1,3 +1,5 @@
+#include <headgate/io/tls_error.hpp>
+
 #include <gateway/cause.hpp>
 
 namespace headgate::gateway {
@@ -32,7 +34,7 @@ cause cause_of(std::error_code e, party who) noexcept {
     const bool client = who == party::client;
     if (e == errc::premature_close) return client ? cause::client_closed : cause::upstream_closed;
     if (e == errc::idle || e == errc::timed_out) return client ? cause::client_idle : cause::upstream_idle;
-    if (e == errc::protocol) return client ? cause::client_protocol : cause::upstream_protocol;
+    if (e == errc::protocol || is_tls_error(e)) return client ? cause::client_protocol : cause::upstream_protocol;
     if (e == errc::limit_exceeded) return client ? cause::client_too_large : cause::upstream_protocol;
     if (e == errc::aborted) return cause::drained;
     if (e == std::errc::connection_reset || e == std::errc::broken_pipe || e == std::errc::timed_out ||

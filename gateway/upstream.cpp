@@ -21,18 +21,15 @@ void upstream_lease::drop() noexcept {
 void upstream_lease::close() noexcept {
     if (!c_) return;
     --home_->busy_;
+    c_->connection.close();
     c_.reset();
 }
 
 // A connection that may have something to read is asked: there must be nothing.
 void upstream_lease::give_back() noexcept {
-    const slot& s = c_->connection.state();
-    bool clean = c_->in.empty() && !s.peer_closed;
-    if (clean && s.readable) {
-        char surplus;
-        clean = loop::current().os().read(s.fd, &surplus, 1) == -EAGAIN;
-        c_->connection.state().readable = false;
-    }
+    char surplus;
+    const bool clean =
+        c_->in.empty() && !c_->connection.state().peer_closed && !c_->connection.try_read(std::span(&surplus, 1));
     if (!clean) return close();
     --home_->busy_;
     home_->park(std::move(c_));
@@ -55,7 +52,8 @@ void endpoint_pool::park(std::unique_ptr<upstream_connection> c) noexcept {
     parked.in.release();
     parked.io_wait::run = [](ready& r) {
         auto& self = static_cast<upstream_connection&>(static_cast<io_wait&>(r));
-        self.home_->unpark(self);
+        char surplus; // what TLS says to itself is nothing
+        if (self.connection.try_read(std::span(&surplus, 1))) self.home_->unpark(self);
     };
     parked.timer::fire = [](timer& t) {
         auto& self = static_cast<upstream_connection&>(t);

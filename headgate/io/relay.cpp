@@ -156,7 +156,8 @@ task<> relay(tunnel_source source, tunnel_sink sink, joint& out, detail::chain_l
     watching.start(watch_broken(*sink.to, out), out);
     limits.start();
     co_await relay_bytes(*source.from, *sink.to, source.limits, out);
-    if (const std::error_code e = sink.to->end()) co_await fail(e, side::sink);
+    const auto ended = co_await finish(*sink.to, source.limits.sink.idle);
+    if (!ended) co_await fail(idle_if_timed_out(ended.error()), side::sink);
 }
 
 } // namespace headgate

@@ -1,10 +1,12 @@
 #include <headgate/core/sleep.hpp>
+#include <headgate/io/linux_kernel.hpp>
 #include <headgate/io/tls.hpp>
 #include <headgate/testing/fixture.hpp>
 #include <headgate/testing/raw_tls_client.hpp>
 #include <headgate/testing/tls_files.hpp>
 
 #include <memory>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <openssl/err.h>
@@ -18,6 +20,7 @@ namespace {
 using namespace std::chrono_literals;
 using namespace std::string_literals;
 using testing::certificate_authority;
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::raw_tls_client;
@@ -242,6 +245,7 @@ TEST_F(tls_context_test, SessionsAreResumed) {
         EXPECT_EQ(run(visit(server, client, &kept)), "full");
         const tls_server_context same = server; // as another thread has it
         EXPECT_EQ(run(visit(same, client, &kept)), "resumed");
+        EXPECT_EQ(run(visit(server, client, &kept)), "resumed") << "and again";
         EXPECT_EQ(run(visit(server, client, nullptr)), "full");
         EXPECT_EQ(run(visit(files.server(), client, &kept)), "full") << "another context has other keys";
     }
@@ -276,6 +280,33 @@ TEST_F(tls_context_test, AResumedSessionKnowsItsClient) {
     tls_resumption kept;
     EXPECT_EQ(run(visit(server, client, &kept)), "full, CN=alice");
     EXPECT_EQ(run(visit(server, client, &kept)), "resumed, CN=alice");
+}
+
+// --- threads
+
+// Handshakes one after the other, on a loop of its own; counts those that were resumed.
+task<std::size_t> visit_often(tls_server_context server, tls_client_context client, std::size_t times) {
+    tls_resumption kept;
+    std::size_t resumed = 0;
+    for (std::size_t i = 0; i < times; ++i) resumed += co_await visit(server, client, &kept) == "resumed";
+    co_return resumed;
+}
+
+TEST(tls_threads_test, ThreadsShareContexts) {
+    const testing::tls_files files;
+    const auto server = files.server();
+    const auto client = files.client();
+    std::array<std::size_t, 4> resumed{};
+    {
+        std::vector<std::jthread> threads;
+        for (std::size_t& count : resumed)
+            threads.emplace_back([&count, &server, &client] {
+                linux_kernel os;
+                loop l(os);
+                count = l.run(visit_often(server, client, 20)).value_or(0);
+            });
+    }
+    EXPECT_THAT(resumed, Each(19u));
 }
 
 // --- loading

@@ -66,7 +66,8 @@ bool start_ticket(const detail::ticket_keys::key& k, const unsigned char* iv, EV
            EVP_MAC_CTX_set_params(mac, parameters) == 1;
 }
 
-// Gives -1 on failure, 0 for no ticket, 1 for one that is good, 2 for one that is good and to be replaced.
+// Gives -1 on failure, 0 for no ticket, 1 for one that is good, 2 for one that is good and to be replaced: with TLS 1.3
+// all are, because clients use each once (RFC 8446, appendix C.4).
 int ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
                int encrypt) {
     detail::ticket_keys& keys = details_of(SSL_get_SSL_CTX(ssl)).tickets;
@@ -80,7 +81,7 @@ int ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX*
     const auto found = keys.find(name, now);
     if (!found) return 0;
     if (!start_ticket(found->first, iv, cipher, mac, false)) return -1;
-    return found->second ? 2 : 1;
+    return found->second || SSL_version(ssl) == TLS1_3_VERSION ? 2 : 1;
 }
 
 // The client's choice of a host is remembered with the session if somebody says that it is known.

@@ -142,7 +142,7 @@ std::error_code tls_session::fail(int result) noexcept {
     const bool rejected = ERR_GET_LIB(first) == ERR_LIB_SSL && ERR_GET_REASON(first) == SSL_R_CERTIFICATE_VERIFY_FAILED;
     const std::error_code said = take_openssl_error();
     broken_ = rejected ? std::error_code(static_cast<int>(SSL_get_verify_result(ssl_)), certificate_category()) : said;
-    flush();
+    static_cast<void>(flush()); // the alert, if it can be sent
     return broken_;
 }
 
@@ -152,11 +152,13 @@ result<bool> tls_session::shake_hands() {
         ERR_clear_error();
         const int r = SSL_do_handshake(ssl_);
         if (r != 1 && SSL_get_error(ssl_, r) == SSL_ERROR_ZERO_RETURN) broken_ = errc::premature_close;
-        if (r != 1 && !broken_) fail(r);
+        if (r != 1 && !broken_) static_cast<void>(fail(r));
         if (const std::error_code e = read_error()) return std::unexpected(e);
     }
     if (const std::error_code e = flush()) return std::unexpected(e);
-    return SSL_is_init_finished(ssl_) == 1;
+    if (!SSL_is_init_finished(ssl_)) return false;
+    if (SSL_has_pending(ssl_)) slot_.readable = true; // what came with the end of the handshake
+    return true;
 }
 
 std::optional<result<std::size_t>> tls_session::read(std::span<char> to) {

@@ -346,6 +346,20 @@ TEST_F(tls_test, APartOfARecordIsNothingToRead) { EXPECT_EQ(run(part_of_a_record
 
 // --- what only other clients do
 
+task<std::string> says_all_at_once(int version) {
+    tls_ends e = co_await testing::connect_tcp();
+    testing::raw_tls_client c;
+    SSL_CTX_set_max_proto_version(c.context(), version);
+    c.first = "request";
+    const auto [r, done] = co_await all(accept_tls(e.server, made().server, 5s), c.shake_hands(&e.client));
+    if (!r || !done) co_return "no handshake";
+    co_return (co_await e.server.readable(1s) ? "readable, " : "silent, ") + co_await read_once(&e.server, 1s);
+}
+TEST_F(tls_test, TheFirstBytesMayComeWithTheHandshake) {
+    EXPECT_EQ(run(says_all_at_once(TLS1_3_VERSION)), "readable, request");
+    EXPECT_EQ(run(says_all_at_once(TLS1_2_VERSION)), "readable, request");
+}
+
 // The client says goodbye and keeps the connection open, as TLS 1.3 allows: it wants its response.
 task<std::string> goodbye_in_a_request() {
     tls_ends e = co_await testing::connect_tcp();

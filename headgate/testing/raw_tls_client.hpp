@@ -13,6 +13,7 @@ namespace headgate::testing {
 class raw_tls_client {
 public:
     const char* host = nullptr; // for SNI
+    std::string first{};        // sent in one piece with the end of the handshake
 
     // To be set up as the test wants it, before the handshake.
     SSL_CTX* context() const noexcept { return ctx_.get(); }
@@ -26,7 +27,7 @@ public:
         if (host) SSL_set_tlsext_host_name(ssl_.get(), host);
         for (;;) {
             const bool done = SSL_do_handshake(ssl_.get()) == 1;
-            if (!co_await s->write_all(output())) co_return false;
+            if (!co_await s->write_all(encrypt(done ? first : ""))) co_return false;
             if (done) co_return true;
             if (!co_await receive(s)) co_return false;
         }
