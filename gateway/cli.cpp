@@ -104,12 +104,18 @@ void add_server_options(CLI::App& app, server_options& o) {
         ->default_str("the longest idle timeout");
 }
 
-constexpr const char* connect_help = "For a connection to the upstream";
+void add_upstream_options(CLI::App& app, upstream_options& o) {
+    add_duration(app, "--connect-timeout", o.connect_timeout, "For a connection to the upstream");
+    add_count(app, "--upstream-connections-max", o.connections_max, 1,
+              "Connections to the upstream in use per worker; who needs more waits");
+    add_count(app, "--upstream-queue-max", o.queue_max, 0, "How many may wait for one per worker (else 503)");
+    add_duration(app, "--upstream-queue-timeout", o.queue_timeout, "For a connection to become free (else 503)");
+}
 
 void add_proxy(CLI::App& app, server_options& s, proxy_options& o) {
     add_parsed(app, "--to", o.to, parse_http_url, "The upstream: http://host:port")->type_name("URL")->required();
     add_server_options(app, s);
-    add_duration(app, "--connect-timeout", o.upstream.connect_timeout, connect_help);
+    add_upstream_options(app, o.upstream);
     add_duration(app, "--header-timeout", o.http.header_timeout, "For a client's whole request head");
     add_duration(app, "--keep-alive-timeout", o.http.keep_alive_timeout, "Between a client's requests");
     add_duration(app, "--client-idle-timeout", o.route.client_idle_timeout,
@@ -120,6 +126,15 @@ void add_proxy(CLI::App& app, server_options& s, proxy_options& o) {
     add_duration(app, "--upstream-keep-alive-timeout", o.upstream.keep_alive_timeout,
                  "For an unused connection to the upstream");
     add_count(app, "--upstream-idle-max", o.upstream.idle_max, 0, "Unused upstream connections kept per worker");
+    add_parsed(app, "--upstream-connection-lifetime-max", o.upstream.connection_lifetime_max, parse_duration,
+               "For a connection to the upstream, from when it was made")
+        ->type_name("TIME")
+        ->default_str("no limit");
+    app.add_option("--upstream-requests-per-connection-max", o.upstream.requests_per_connection_max,
+                   "Requests on a connection to the upstream; it is closed after the last")
+        ->check(CLI::Range(std::size_t{1}, std::size_t{10'000'000}))
+        ->type_name("N")
+        ->default_str("no limit");
     add_bytes(app, "--head-bytes-max", o.http.heads.head_bytes_max, 1024, 1 << 20,
               "The longest head of a request (else 431)");
     add_bytes(app, "--request-line-max", o.http.heads.request_line_max, 64, 1 << 20,
@@ -161,7 +176,7 @@ void add_proxy(CLI::App& app, server_options& s, proxy_options& o) {
 void add_tunnel(CLI::App& app, server_options& s, tunnel_options& o) {
     add_parsed(app, "--to", o.to, parse_endpoint, "The upstream: host:port")->type_name("HOST:PORT")->required();
     add_server_options(app, s);
-    add_duration(app, "--connect-timeout", o.upstream.connect_timeout, connect_help);
+    add_upstream_options(app, o.upstream);
     add_duration(app, "--idle-timeout", o.idle_timeout, "With nothing moved either way");
     add_duration(app, "--half-close-timeout", o.half_close_timeout, "With nothing moved, after one side has ended");
 }

@@ -44,6 +44,13 @@ bool join(chunk& head, std::string_view body) { return body.size() <= joined_bod
 
 const header_edits* edits_of(const header_edits& e) { return e.empty() ? nullptr : &e; }
 
+// There are as many connections as there may be.
+task<> not_admitted(request& rq, std::error_code why) {
+    rq.why = cause::upstream_busy;
+    co_await fail(why, upstream_side,
+                  why == errc::timed_out ? "none became free in time" : "as many requests as may wait for one");
+}
+
 task<upstream_lease> connect(request& rq, route r, endpoint_pool* to) {
     auto c = co_await r.upstream.connect(*to, rq.upstream);
     if (!c) {
@@ -249,7 +256,10 @@ task<upstream_lease> open_tunnel(request& rq, route r) {
     rq.in.consume(rq.parsers->request.head().head_bytes);
     rq.parsers.release();
     rq.uploaded = true;
+    auto permit = co_await r.upstream.admit();
+    if (!permit) co_await not_admitted(rq, permit.error());
     upstream_lease up = co_await connect(rq, r, &r.upstream.pick());
+    up.keep(std::move(*permit));
     const chunk out = make_connected_head(rq.id.view());
     rq.status = 200;
     rq.answered = true;
@@ -297,6 +307,8 @@ task<upstream_lease> exchange(request& rq, route r) {
     }
     rq.uploaded = at_hand;
 
+    auto permit = co_await r.upstream.admit();
+    if (!permit) co_await not_admitted(rq, permit.error());
     for (bool again = false;; again = true) {
         upstream_lease up;
         endpoint_pool& to = r.upstream.pick();
@@ -323,6 +335,7 @@ task<upstream_lease> exchange(request& rq, route r) {
         if (co_await read_response_head(rq, r, up, dead)) {
             if (rq.parsers->response.head().status == 101) {
                 co_await switch_protocols(rq, r, up);
+                up.keep(std::move(*permit));
                 co_return up;
             }
             const bool kept = co_await send_response(rq, r, up);

@@ -75,11 +75,19 @@ struct route_options {
     pace_limits upstream_pace() const { return {upstream_idle_timeout, upstream_rate_min, rate_grace}; }
 };
 
-// How an upstream is connected to.
+// How an upstream is connected to, and how much of it is used.
 struct upstream_options {
     duration connect_timeout = 5s;
     duration keep_alive_timeout = 60s; // idle, in the pool
     std::size_t idle_max = 64;         // connections kept in the pool of a worker
+
+    // What makes an end of a connection that could go on; closed at the end of an exchange, or while it is idle.
+    duration connection_lifetime_max = forever;
+    std::size_t requests_per_connection_max = unlimited; // at least 1
+
+    std::size_t connections_max = 1024; // per worker, in use or in the making; at least 1. What is more waits
+    std::size_t queue_max = 1024;       // that wait, per worker; more are refused with 503
+    duration queue_timeout = 5s;        // for its turn; then it is refused with 503
 
     bool operator==(const upstream_options&) const = default;
 };
@@ -95,9 +103,9 @@ struct proxy_options {
 // The flags of `headgate tunnel`.
 struct tunnel_options {
     endpoint to;
-    upstream_options upstream;
-    duration idle_timeout = 1h;        // nothing moved either way
-    duration half_close_timeout = 60s; // nothing moved, after one side has ended
+    upstream_options upstream{.connections_max = 10'000}; // a tunnel's lives long, and cannot be shared
+    duration idle_timeout = 1h;                           // nothing moved either way
+    duration half_close_timeout = 60s;                    // nothing moved, after one side has ended
 };
 
 } // namespace headgate::gateway

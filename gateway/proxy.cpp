@@ -35,6 +35,7 @@ int status_of(cause c) {
     case cause::upstream_timeout:
     case cause::upstream_idle: return 504;
     case cause::drained:
+    case cause::upstream_busy:
     case cause::overloaded: return 503;
     case cause::internal: return 500;
     default: return 502;
@@ -53,6 +54,7 @@ std::string describe(cause c, const request& rq, const flow_error& e) {
     case cause::upstream_connect_timeout: return upstream + " did not accept the connection in time";
     case cause::upstream_closed: return upstream + " closed the connection before its response was complete";
     case cause::upstream_reset: return upstream + " reset the connection before its response was complete";
+    case cause::upstream_busy: return "all connections to the upstream are in use" + detail;
     case cause::upstream_timeout: return upstream + " did not respond in time";
     case cause::upstream_idle: return upstream + " did not take the request in time";
     case cause::upstream_protocol: return upstream + " sent a malformed response" + detail;

@@ -88,7 +88,7 @@ task<> client(stage* at, std::string text, std::size_t enough) {
     co_await hear(&own, SIZE_MAX);
 }
 
-task<> answer(stage* at, std::size_t after, std::string text) {
+task<> answer(stage* at, std::size_t after, std::string text, std::size_t times = 1) {
     auto a = co_await at->origin.accept();
     if (!a) co_return;
     rude s(std::move(a->connection));
@@ -96,8 +96,10 @@ task<> answer(stage* at, std::size_t after, std::string text) {
     strand resets, ends;
     resets.start(leave_when(at->origin_resets.signal(), &s, true), here_now);
     ends.start(leave_when(at->origin_ends.signal(), &s, false), here_now);
-    if (co_await hear(&s, after) < after) co_return;
-    co_await speak(&s, std::move(text));
+    while (times-- != 0) {
+        if (co_await hear(&s, after) < after) co_return;
+        co_await speak(&s, text);
+    }
     static_cast<void>(s.end());
     co_await hear(&s, SIZE_MAX);
 }
@@ -119,6 +121,25 @@ task<outcome> serve(std::unique_ptr<stage> at, Options o) {
     at->on.drain();
     if (at->on.live().upstream_busy != 0)
         co_return std::unexpected(flow_error{errc::failed, side::caller, 0, "a lease is left"});
+    co_return transfer{};
+}
+
+// Serves two clients at a time.
+task<outcome> serve_two(std::unique_ptr<stage> at, proxy_options o) {
+    proxy service(at->on, o);
+    std::vector<accepted> both;
+    while (both.size() != 2) {
+        auto a = co_await race(first_client(at.get()), patience());
+        if (a.index() == 1 || !std::get<0>(a))
+            co_return std::unexpected(flow_error{errc::refused, side::caller, 0, {}});
+        both.push_back(std::move(*std::get<0>(a)));
+    }
+    co_await all(service.serve(std::move(both[0].connection), client_peer(both[0].peer, nullptr)),
+                 service.serve(std::move(both[1].connection), client_peer(both[1].peer, nullptr)));
+    const upstream& to = *at->on.config().now()->upstreams.front();
+    if (to.busy() != 0 || to.limit().taken() != 0 || to.limit().waiting() != 0)
+        co_return std::unexpected(flow_error{errc::failed, side::caller, 0, "a lease or a permit is left"});
+    at->on.drain();
     co_return transfer{};
 }
 
@@ -165,6 +186,25 @@ TEST(gateway_suspensions_test, AProxiedUploadWithAChunkedResponse) {
         12'300, head("HTTP/1.1 200 OK", "Transfer-Encoding: chunked\r\n") + chunk_of_4096 + chunk_of_4096 + "0\r\n\r\n",
         8'200);
     EXPECT_TRUE(report.ok()) << report;
+}
+
+TEST(gateway_suspensions_test, ARequestThatWaitsForAConnection) {
+    const auto report = at_every_suspension(
+        [](trial& t) {
+            auto at = std::make_unique<stage>(t);
+            const std::string ask = head("GET / HTTP/1.1", "Host: x\r\nConnection: close\r\n");
+            t.beside(client(at.get(), ask, 6000));
+            t.beside(client(at.get(), ask, 6000));
+            t.beside(answer(at.get(), 30,
+                            head("HTTP/1.1 200 OK", "Content-Length: 6000\r\n") + testing::body_bytes(1, 0, 6000), 2));
+            proxy_options o;
+            o.to = {"127.0.0.1", 9000};
+            o.upstream.connections_max = 1;
+            return serve_two(std::move(at), o);
+        },
+        own_causes());
+    EXPECT_TRUE(report.ok()) << report;
+    EXPECT_GT(report.points, 20u);
 }
 
 TEST(gateway_suspensions_test, ASwitchOfProtocols) {

@@ -69,12 +69,18 @@ task<> tunnel::run(connection& c) {
     {
         strand watching;
         watching.start(client_gone(c.client, at), at);
+        auto permit = co_await to.admit();
+        if (!permit) {
+            c.why = cause::upstream_busy;
+            co_await fail(permit.error());
+        }
         auto up = co_await to.connect(to.pick(), c.upstream);
         if (!up) {
             c.why = cause_of_connect(up.error());
             co_await fail(up.error());
         }
         c.up = std::move(*up);
+        c.up.keep(std::move(*permit));
     }
     c.joined.emplace(duplex{.on = worker_,
                             .client = c.client,

@@ -16,6 +16,7 @@ void upstream_lease::drop() noexcept {
     --home_->busy_;
     c_->connection.reset();
     c_.reset();
+    permit_.release();
 }
 
 void upstream_lease::close() noexcept {
@@ -23,6 +24,7 @@ void upstream_lease::close() noexcept {
     --home_->busy_;
     c_->connection.close();
     c_.reset();
+    permit_.release();
 }
 
 // A connection that may have something to read is asked: there must be nothing.
@@ -30,9 +32,10 @@ void upstream_lease::give_back() noexcept {
     char surplus;
     const bool clean =
         c_->in.empty() && !c_->connection.state().peer_closed && !c_->connection.try_read(std::span(&surplus, 1));
-    if (!clean) return close();
+    if (!clean || home_->used_up(*c_)) return close();
     --home_->busy_;
     home_->park(std::move(c_));
+    permit_.release();
 }
 
 upstream_connection& endpoint_pool::member(list_node* n) noexcept {
@@ -41,7 +44,15 @@ upstream_connection& endpoint_pool::member(list_node* n) noexcept {
 
 upstream_lease endpoint_pool::reuse() noexcept {
     if (!idle_.linked()) return {};
-    return {*this, unpark(member(idle_.next)), true};
+    auto c = unpark(member(idle_.next));
+    ++c->requests_;
+    return {*this, std::move(c), true};
+}
+
+// Whether it has served its time, or its number of requests.
+bool endpoint_pool::used_up(const upstream_connection& c) const noexcept {
+    return c.requests_ >= options_.requests_per_connection_max ||
+           executor::current().turn_time() - c.opened_ >= options_.connection_lifetime_max;
 }
 
 void endpoint_pool::park(std::unique_ptr<upstream_connection> c) noexcept {
@@ -60,7 +71,11 @@ void endpoint_pool::park(std::unique_ptr<upstream_connection> c) noexcept {
         self.home_->unpark(self);
     };
     parked.io_wait::enter(parked.connection.state().reading);
-    executor::current().arm(parked, options_.keep_alive_timeout);
+    duration idle_max = options_.keep_alive_timeout;
+    if (options_.connection_lifetime_max != forever)
+        idle_max =
+            std::min(idle_max, options_.connection_lifetime_max - (executor::current().turn_time() - parked.opened_));
+    executor::current().arm(parked, idle_max);
     idle_.push_front(static_cast<pool_link&>(parked));
     ++idle_count_;
 }
@@ -105,7 +120,7 @@ void endpoint_pool::retire() noexcept {
     close_idle();
 }
 
-upstream::upstream(const upstream_config& c, tcp_liveness alive) : random_(std::random_device()()) {
+upstream::upstream(const upstream_config& c, tcp_liveness alive) : limit_(c.options), random_(std::random_device()()) {
     for (const endpoint_config& e : c.endpoints)
         endpoints_.push_back(std::make_unique<endpoint_pool>(e, c.options, alive));
 }

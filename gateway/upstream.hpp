@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <gateway/config.hpp>
+#include <gateway/connection_limit.hpp>
 
 namespace headgate::gateway {
 
@@ -19,7 +20,8 @@ struct pool_link : list_node {};
 // the first sign of life from the other side, which ends it: an idle connection has nothing to say.
 class upstream_connection : pool_link, io_wait, timer {
 public:
-    explicit upstream_connection(socket s) noexcept : connection(std::move(s)) {}
+    explicit upstream_connection(socket s) noexcept
+        : connection(std::move(s)), opened_(executor::current().turn_time()) {}
 
     socket connection;
     http::inbound in;
@@ -27,22 +29,26 @@ public:
 private:
     friend endpoint_pool;
     endpoint_pool* home_ = nullptr;
+    time_point opened_;
+    std::size_t requests_ = 1; // the one that it carries included
 };
 
 // A connection on loan for one exchange. It goes back to the pool only with give_back(); destroyed before, it is reset,
-// so that the upstream sees that the exchange was cut.
+// so that the upstream sees that the exchange was cut. It may keep the permit by which there is a connection.
 class upstream_lease {
 public:
     upstream_lease() = default;
     upstream_lease(endpoint_pool& home, std::unique_ptr<upstream_connection> c, bool reused) noexcept;
     upstream_lease(upstream_lease&& o) noexcept
-        : home_(std::exchange(o.home_, nullptr)), c_(std::move(o.c_)), reused_(o.reused_) {}
+        : home_(std::exchange(o.home_, nullptr)), c_(std::move(o.c_)), reused_(o.reused_),
+          permit_(std::move(o.permit_)) {}
     upstream_lease& operator=(upstream_lease&& o) noexcept {
         if (this != &o) {
             drop();
             home_ = std::exchange(o.home_, nullptr);
             c_ = std::move(o.c_);
             reused_ = o.reused_;
+            permit_ = std::move(o.permit_);
         }
         return *this;
     }
@@ -53,6 +59,8 @@ public:
     http::inbound& in() const noexcept { return c_->in; }
     // Whether it has carried an exchange before: then it may turn out to be dead.
     bool reused() const noexcept { return reused_; }
+    // Keeps the permit until the lease ends.
+    void keep(connection_permit p) noexcept { permit_ = std::move(p); }
 
     // Resets the connection, unless it went elsewhere.
     void drop() noexcept;
@@ -66,6 +74,7 @@ private:
     endpoint_pool* home_ = nullptr;
     std::unique_ptr<upstream_connection> c_;
     bool reused_ = false;
+    connection_permit permit_;
 };
 
 // One worker's connections to one endpoint of an upstream.
@@ -94,6 +103,7 @@ public:
 private:
     friend upstream_lease;
     static upstream_connection& member(list_node* n) noexcept;
+    bool used_up(const upstream_connection& c) const noexcept;
     void park(std::unique_ptr<upstream_connection> c) noexcept;
     std::unique_ptr<upstream_connection> unpark(upstream_connection& c) noexcept;
     task<result<std::vector<address>>> addresses();
@@ -119,6 +129,10 @@ class upstream {
 public:
     upstream(const upstream_config& c, tcp_liveness alive);
 
+    // `co_await to.admit()`: waits until there may be one more connection to this upstream; see connection_limit.
+    // Whoever picks an endpoint holds the permit from before then until its connection is no longer in use.
+    connection_limit::admission admit() noexcept { return limit_.admit(); }
+
     // The endpoint for a request: of two by chance, the one with fewer requests for its weight (the power of two
     // choices; M. Mitzenmacher, 2001). With `not_this` another, if there is one.
     endpoint_pool& pick(const endpoint_pool* not_this = nullptr) noexcept;
@@ -130,12 +144,14 @@ public:
     void retire() noexcept;
     std::size_t idle() const noexcept;
     std::size_t busy() const noexcept;
+    const connection_limit& limit() const noexcept { return limit_; }
 
 private:
     std::uint64_t random() noexcept;
 
     static constexpr std::size_t connect_tries_max = 3;
 
+    connection_limit limit_;
     std::vector<std::unique_ptr<endpoint_pool>> endpoints_;
     std::uint64_t random_;
 };

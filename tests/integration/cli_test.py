@@ -13,7 +13,7 @@ from support import BINARY, GatewayCase
 TO = ["--to", "http://127.0.0.1:1"]
 
 COMMON = ["--to", "--listen", "--workers", "--drain-timeout", "--access-log", "--stream-buffer", "--connections-max",
-          "--connect-timeout"]
+          "--connect-timeout", "--upstream-connections-max", "--upstream-queue-max", "--upstream-queue-timeout"]
 FLAGS = {
     "proxy": COMMON + ["--header-timeout", "--client-idle-timeout", "--keep-alive-timeout", "--first-byte-timeout",
                        "--upstream-idle-timeout", "--upstream-keep-alive-timeout", "--upstream-idle-max"],
@@ -48,6 +48,8 @@ BAD = [
     (["proxy", *TO, "--connections-max", "0"], "--connections-max.*1"),
     (["proxy", *TO, "--connections-max", "-1"], "--connections-max.*1"),
     (["proxy", *TO, "--upstream-idle-max", "x"], "--upstream-idle-max.*0"),
+    (["proxy", *TO, "--upstream-connections-max", "0"], "--upstream-connections-max.*1"),
+    (["proxy", *TO, "--upstream-requests-per-connection-max", "0"], "--upstream-requests-per-connection-max.*1"),
     (["proxy", *TO, "--stream-buffer", "64KB"], "--stream-buffer.*64KB.*64KiB"),
     (["proxy", *TO, "--stream-buffer", "big"], "--stream-buffer.*big.*64KiB"),
     (["proxy", *TO, "--stream-buffer", "0"], "--stream-buffer.*KiB"),

@@ -78,6 +78,11 @@ private:
         o.route.first_byte_timeout = some();
         o.route.upstream_idle_timeout = some();
         o.upstream = {.connect_timeout = 3s, .keep_alive_timeout = some(), .idle_max = x.below(4)};
+        random_source r(x.seed ^ 0x1eaf); // of its own: what a seed did before these limits, it does still
+        if (r.below(2)) o.upstream.connections_max = 1 + r.below(3);
+        o.upstream.queue_max = r.below(5);
+        if (r.below(3) == 0) o.upstream.connection_lifetime_max = 1s;
+        if (r.below(3) == 0) o.upstream.requests_per_connection_max = 1 + r.below(3);
         return o;
     }
 
