@@ -94,7 +94,7 @@ def row(proxy, seen, counted, rest, most):
 def markdown(options, network, tables, seconds):
     names = ", ".join(f"{proxy.name} {proxy.version()}" for proxy in servers(options))
     lines = report.wrap(
-        f"Measured in {seconds:.0f} s with `./dev rude` on {report.machine()}, over {network}: {names}. "
+        f"Measured in {seconds:.0f} s with `./dev rude{options.shown}` on {report.machine()}, over {network}: {names}. "
         f"Good clients ask {RATE} times a second for {options.seconds:g} s; times are milliseconds from when a request was due. Memory is "
         "the proportional set size in MiB, before and at most.")
     titles = ["", "p50", "p99", "most", "not 200", "rest", "most", "rude connections", "cut off"]
@@ -122,7 +122,9 @@ def parse_arguments():
     parser.add_argument("--proxy-core", type=int, default=cores[0], help="default: the first")
     parser.add_argument("--load-core", type=int, default=cores[-1], help="default: the last")
     parser.add_argument("--headgate", default=os.environ.get("HEADGATE_BIN", str(ROOT / "build" / "release" / "headgate")))
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.shown = "" if options.seconds == parser.get_default("seconds") else f" --seconds {options.seconds:g}"
+    return options
 
 
 def main():
