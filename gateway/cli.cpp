@@ -197,7 +197,13 @@ using source_or_error = std::expected<std::shared_ptr<const snapshot>, std::stri
 source_or_error read_snapshot(const std::string& file) {
     auto c = load_config(file);
     if (!c) return std::unexpected(format_errors(c.error()));
-    return std::make_shared<snapshot>(std::move(*c));
+    try {
+        auto made = std::make_shared<snapshot>(std::move(*c));
+        for (const std::string& w : made->warnings()) fmt::print(stderr, "headgate: warning: {}\n", w);
+        return made;
+    } catch (const std::runtime_error& e) {
+        return std::unexpected(file + ": " + e.what() + "\n");
+    }
 }
 
 // Serves what a file says, and reads it again on SIGHUP.

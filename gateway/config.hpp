@@ -1,5 +1,7 @@
 #pragma once
 
+#include <headgate/io/tls_context.hpp>
+
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -82,9 +84,20 @@ struct endpoint_config {
     bool operator==(const endpoint_config&) const = default;
 };
 
+// How the endpoints of an upstream are spoken to by TLS.
+struct upstream_tls {
+    bool enabled = false;
+    // What their certificates must name, and what they are asked for (SNI). Empty: the endpoint's own host.
+    std::string server_name{};
+    tls_client_options options{};
+
+    bool operator==(const upstream_tls&) const = default;
+};
+
 struct upstream_config {
     std::string name{};
     std::vector<endpoint_config> endpoints{}; // at least one
+    upstream_tls tls{};
     upstream_options options{};
     bool operator==(const upstream_config&) const = default;
 };
@@ -95,7 +108,8 @@ struct listener_config {
     std::string name{};
     address listen{};
     listener_protocol protocol = listener_protocol::http;
-    http_options http{}; // of an HTTP listener
+    tls_server_options tls{}; // without certificates: no TLS
+    http_options http{};      // of an HTTP listener
 };
 
 struct config {

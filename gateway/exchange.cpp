@@ -284,6 +284,8 @@ task<upstream_lease> exchange(request& rq, route r) {
         path = replaced_path(normal_path(head.path), r.matched_prefix, a.replace_prefix, a.replace_path);
     chunk upstream_head = make_upstream_head(head, {.client = rq.client_address.view(),
                                                     .request_id = rq.id.view(),
+                                                    .scheme = rq.scheme,
+                                                    .client_subject = rq.client_subject,
                                                     .switch_to = rq.switch_to,
                                                     .path = path,
                                                     .host = a.host ? std::string_view(*a.host) : std::string_view(),

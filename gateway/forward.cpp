@@ -14,6 +14,8 @@ using http::field;
 namespace {
 
 constexpr std::string_view via = "1.1 headgate";
+// Whoever comes with this field himself does not get it through: it is only ever ours.
+constexpr std::string_view client_subject = "X-Client-Certificate-Subject";
 constexpr std::size_t added_bytes_max = 1024; // what we add at the most, beside copies of what came
 
 template <class Write>
@@ -98,8 +100,8 @@ std::optional<std::uint64_t> forwards_left(const http::request_head& in) noexcep
 chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
     // The authority is written twice.
     return write_head(
-        in.head_bytes + in.authority.text.size() + f.path.size() + f.host.size() * 2 + bytes_of(f.edits) +
-            added_bytes_max,
+        in.head_bytes + in.authority.text.size() + f.path.size() + f.host.size() * 2 + f.client_subject.size() +
+            bytes_of(f.edits) + added_bytes_max,
         [&](http::head_writer& w) {
             w.request_line(in.method_text, f.path.empty() ? in.path : f.path, in.query);
             w.add(field::host, f.host.empty() ? in.authority.text : f.host);
@@ -117,7 +119,8 @@ chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
                 default:
                     if (h.id == field::max_forwards && forwards)
                         w.add(h.id, *forwards - 1);
-                    else if (!rewritten(h.id) && !in.hop_by_hop(i) && !edited(f.edits, h.name))
+                    else if (!rewritten(h.id) && !in.hop_by_hop(i) && !http::same_token(h.name, client_subject) &&
+                             !edited(f.edits, h.name))
                         w.add(h);
                 }
             }
@@ -131,6 +134,7 @@ chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
             if (!edited(f.edits, "X-Forwarded-Host")) w.add(field::x_forwarded_host, in.authority.text);
             if (!edited(f.edits, "X-Forwarded-Proto")) w.add(field::x_forwarded_proto, f.scheme);
             w.add(field::x_request_id, f.request_id);
+            if (!f.client_subject.empty()) w.add(client_subject, f.client_subject);
             add_edits(w, f.edits);
         });
 }

@@ -22,9 +22,10 @@ struct forwarding {
     std::string_view client; // the client's address
     std::string_view request_id;
     std::string_view scheme = "http";
-    std::string_view switch_to; // the protocol to ask the upstream to switch to; empty for none
-    std::string_view path;      // instead of the request's; empty: as it is
-    std::string_view host;      // instead of the request's; empty: as it is
+    std::string_view client_subject{}; // of the client's verified certificate; empty for none
+    std::string_view switch_to;        // the protocol to ask the upstream to switch to; empty for none
+    std::string_view path;             // instead of the request's; empty: as it is
+    std::string_view host;             // instead of the request's; empty: as it is
     const header_edits* edits = nullptr;
 };
 

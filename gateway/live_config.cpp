@@ -6,12 +6,13 @@ namespace headgate::gateway {
 
 void live_config::apply(std::shared_ptr<const snapshot> next) {
     auto made = std::make_shared<served>();
-    for (const upstream_config& c : next->of().upstreams) {
+    for (std::size_t n = 0; n < next->of().upstreams.size(); ++n) {
+        const upstream_config& c = next->of().upstreams[n];
         std::shared_ptr<upstream> same;
         if (now_)
             for (std::size_t i = 0; i < now_->upstreams.size() && !same; ++i)
-                if (now_->shared->of().upstreams[i] == c) same = now_->upstreams[i];
-        made->upstreams.push_back(same ? std::move(same) : std::make_shared<upstream>(c, alive_));
+                if (now_->shared->of().upstreams[i] == c && !now_->shared->tls_of(i)) same = now_->upstreams[i];
+        made->upstreams.push_back(same ? std::move(same) : std::make_shared<upstream>(c, alive_, next->tls_of(n)));
     }
     made->shared = std::move(next);
     std::erase_if(retired_, [](const std::weak_ptr<upstream>& u) { return u.expired(); });

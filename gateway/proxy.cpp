@@ -117,34 +117,54 @@ proxy::proxy(worker& w, const proxy_options& o) : proxy(w, w.options().listen.te
     w.config().apply(snapshot_of(o, w.options()));
 }
 
+// There is no time for a handshake: to a client that expects one, plain text would be nonsense.
+std::string_view proxy::refusal(int status) const noexcept {
+    const auto& now = worker_.config().now();
+    const snapshot::entrance* here = now ? now->shared->find(listener_) : nullptr;
+    if (here && here->tls) return {};
+    return status == 429 ? too_many_ : overloaded_;
+}
+
+// Speaks TLS if the listener does. Gives whether the connection may be served.
+task<bool> proxy::open(socket& client, identity& who) {
+    const snapshot::entrance* here = worker_.config().now()->shared->find(listener_);
+    if (!here) co_return false;
+    if (!here->tls) co_return true;
+    if (!co_await accept_tls(client, *here->tls, here->config->http.header_timeout)) co_return false;
+    if (auto facts = tls_facts_of(client); facts && facts->peer)
+        who.subject = std::make_unique<const std::string>(std::move(facts->peer->subject));
+    co_return true;
+}
+
 // While it waits for a request it keeps nothing of the configuration, which may change meanwhile.
 task<> proxy::serve(socket client, client_peer peer) {
     const count_guard counted(connections);
+    identity who{.address = peer};
+    if (!co_await open(client, who)) co_return;
     http::inbound in;
-    duration idle_timeout{}; // of the client, when it takes the end of the connection
     for (std::size_t requests = 0;; ++requests) {
         if (in.empty()) {
             const snapshot::entrance* here = worker_.config().now()->shared->find(listener_);
-            if (!here) break; // the listener is gone
+            if (!here) co_return; // the listener is gone
             const http_options& o = here->config->http;
             const duration limit = requests == 0 ? o.header_timeout : o.keep_alive_timeout;
             const idle_connection idle(worker_, client, this);
-            idle_timeout = o.client_idle_timeout;
-            if (const auto ready = co_await client.readable(limit); !ready) break;
+            if (const auto ready = co_await client.readable(limit); !ready) co_return;
         }
-        if (!co_await serve_request(client, in, peer, requests + 1) || worker_.draining()) break;
+        if (!co_await serve_request(client, in, who, requests + 1) || worker_.draining()) co_return;
     }
-    // With TLS, an answer that ends with the connection is whole only if that is said.
-    if (client && !client.plain()) static_cast<void>(co_await finish(client, idle_timeout));
 }
 
 // Gives whether the connection may carry another request.
-task<bool> proxy::serve_request(socket& client, http::inbound& in, const peer_address& peer, std::size_t number) {
+task<bool> proxy::serve_request(socket& client, http::inbound& in, const identity& who, std::size_t number) {
+    const peer_address& peer = who.address;
     std::shared_ptr<const served> now = worker_.config().now();
     const snapshot::entrance* here = now->shared->find(listener_);
     if (!here) co_return false;
     request rq{
         .client = client, .in = in, .parsers = parser_pool::lease(parsers_), .now = std::move(now), .entrance = *here};
+    if (!client.plain()) rq.scheme = "https";
+    if (who.subject) rq.client_subject = *who.subject;
     rq.begun = executor::current().turn_time();
     const request_ids::id own_id = ids_.next();
     rq.id.set({own_id.data(), own_id.size()});
@@ -247,7 +267,8 @@ task<> proxy::refuse(request& rq, refusal_of why) {
 task<> proxy::redirect(request& rq, const route_match& m, const redirect_action& a) {
     const http::request_head& head = rq.parsers->request.head();
     const std::string_view prefix = m.path_prefix ? *m.path_prefix : m.path ? *m.path : std::string_view("/");
-    std::string to = (a.scheme ? *a.scheme : "http") + "://";
+    std::string to(a.scheme ? std::string_view(*a.scheme) : rq.scheme);
+    to += "://";
     to += a.host ? std::string_view(*a.host) : head.authority.host;
     if (a.port)
         to += ":" + std::to_string(*a.port);

@@ -18,7 +18,7 @@ public:
     proxy(worker& w, const proxy_options& o);
 
     task<> serve(socket client, client_peer peer) override;
-    std::string_view refusal(int status) const noexcept override { return status == 429 ? too_many_ : overloaded_; }
+    std::string_view refusal(int status) const noexcept override;
 
 private:
     // What becomes of a request that goes no further than its head.
@@ -27,7 +27,13 @@ private:
         int status;
         std::string detail;
     };
-    task<bool> serve_request(socket& client, http::inbound& in, const peer_address& peer, std::size_t number);
+    // Who is at the other end of a connection.
+    struct identity {
+        const peer_address& address;
+        std::unique_ptr<const std::string> subject{}; // of a verified certificate; null for none
+    };
+    task<bool> open(socket& client, identity& who);
+    task<bool> serve_request(socket& client, http::inbound& in, const identity& who, std::size_t number);
     task<bool> read_head(request& rq);
     void take_head(request& rq, const peer_address& peer);
     task<> pass_on(request& rq, const snapshot::route& r, const proxy_action& a);

@@ -68,6 +68,8 @@ struct request {
         std::string_view view() const noexcept { return {bytes.data(), size}; }
     };
     text<48> client_address{};
+    std::string_view scheme = "http";  // by which it came
+    std::string_view client_subject{}; // of the client's verified certificate; lives as long as the connection
     text<128> id{};
     text<24> method{};
     text<256> target{};

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <stdexcept>
 
 #include <gateway/snapshot.hpp>
 
@@ -32,8 +33,18 @@ config one_route(listener_config l, route_config r, const endpoint& to, const up
 } // namespace
 
 snapshot::snapshot(config c) : config_(std::move(c)) {
+    const auto made = [this](auto context, const std::string& of) {
+        if (!context) throw std::runtime_error(of + ": " + context.error().message());
+        for (const std::string& w : context->warnings()) warnings_.push_back(of + ": " + w);
+        return std::move(*context);
+    };
+    for (const upstream_config& u : config_.upstreams) {
+        auto& tls = upstream_tls_.emplace_back();
+        if (u.tls.enabled) tls = made(tls_client_context::load(u.tls.options), "upstream " + u.name);
+    }
     for (const listener_config& l : config_.listeners) {
         entrance e{.config = &l, .routes = {}};
+        if (!l.tls.certificates.empty()) e.tls = made(tls_server_context::load(l.tls), "listener " + l.name);
         std::vector<route_match> matches;
         for (const route_config& r : config_.routes) {
             if (!serves(r, l)) continue;
@@ -61,6 +72,11 @@ std::size_t snapshot::route::choose(std::uint64_t n) const noexcept {
     if (targets.size() == 1) return targets.front().upstream;
     const auto at = static_cast<std::uint32_t>(((n * 0x9e3779b97f4a7c15) >> 32) * targets.back().below >> 32);
     return std::ranges::find_if(targets, [at](const target& t) { return at < t.below; })->upstream;
+}
+
+bool snapshot::files_changed() const {
+    return std::ranges::any_of(upstream_tls_, [](const auto& t) { return t && t->changed(); }) ||
+           std::ranges::any_of(entrances_, [](const auto& e) { return e.second.tls && e.second.tls->changed(); });
 }
 
 const snapshot::entrance* snapshot::find(std::string_view address) const noexcept {

@@ -12,6 +12,7 @@ namespace headgate::gateway {
 // it was current.
 class snapshot {
 public:
+    // Reads the files that TLS needs. Throws std::runtime_error, which says which file is wrong and how.
     explicit snapshot(config c);
     snapshot(const snapshot&) = delete;
     snapshot& operator=(const snapshot&) = delete;
@@ -34,9 +35,18 @@ public:
         const listener_config* config;
         std::vector<route> routes; // by the index that the table gives
         route_table table{{}};     // of HTTP routes
+        std::optional<tls_server_context> tls{};
     };
 
     const config& of() const noexcept { return config_; }
+    // How the upstream at this place of of().upstreams is spoken to; none: without TLS.
+    const std::optional<tls_client_context>& tls_of(std::size_t upstream) const noexcept {
+        return upstream_tls_[upstream];
+    }
+    // What is not as it should be, but can be served: certificates that have expired.
+    const std::vector<std::string>& warnings() const noexcept { return warnings_; }
+    // Whether a file that was read has changed since. Looks at the disk.
+    bool files_changed() const;
 
     // By the listener's address, as text: a listener that is renamed is the same. Null if there is none.
     const entrance* find(std::string_view address) const noexcept;
@@ -45,7 +55,9 @@ private:
     route compile(const route_config& r) const;
 
     config config_;
+    std::vector<std::optional<tls_client_context>> upstream_tls_;
     std::map<std::string, entrance, std::less<>> entrances_;
+    std::vector<std::string> warnings_;
 };
 
 // What `headgate proxy` and `headgate tunnel` serve: one listener, one route, one upstream.

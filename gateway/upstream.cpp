@@ -109,8 +109,15 @@ task<result<upstream_lease>> endpoint_pool::connect() {
     std::error_code last = make_error_code(std::errc::address_not_available);
     for (const address& a : *found) {
         auto s = co_await headgate::connect(a, options_.connect_timeout, alive_);
-        if (s) co_return upstream_lease(*this, std::make_unique<upstream_connection>(std::move(*s)), false);
-        last = s.error();
+        if (!s) {
+            last = s.error();
+            continue;
+        }
+        if (tls_) {
+            const auto shaken = co_await connect_tls(*s, *tls_, server_name_, options_.connect_timeout, &resumption_);
+            if (!shaken) co_return std::unexpected(shaken.error()); // it is there, and is not who it should be
+        }
+        co_return upstream_lease(*this, std::make_unique<upstream_connection>(std::move(*s)), false);
     }
     co_return std::unexpected(last);
 }
@@ -120,9 +127,10 @@ void endpoint_pool::retire() noexcept {
     close_idle();
 }
 
-upstream::upstream(const upstream_config& c, tcp_liveness alive) : limit_(c.options), random_(std::random_device()()) {
+upstream::upstream(const upstream_config& c, tcp_liveness alive, const std::optional<tls_client_context>& tls)
+    : limit_(c.options), random_(std::random_device()()) {
     for (const endpoint_config& e : c.endpoints)
-        endpoints_.push_back(std::make_unique<endpoint_pool>(e, c.options, alive));
+        endpoints_.push_back(std::make_unique<endpoint_pool>(e, c, alive, tls));
 }
 
 // xorshift64* (S. Vigna, 2016): fast, and good enough to choose by.

@@ -4,6 +4,7 @@
 #include <headgate/http/inbound.hpp>
 #include <headgate/io/resolver.hpp>
 #include <headgate/io/socket.hpp>
+#include <headgate/io/tls.hpp>
 
 #include <memory>
 #include <vector>
@@ -80,8 +81,10 @@ private:
 // One worker's connections to one endpoint of an upstream.
 class endpoint_pool {
 public:
-    endpoint_pool(const endpoint_config& e, const upstream_options& o, tcp_liveness alive)
-        : to_(e.where), name_(to_.text()), weight_(e.weight), options_(o), alive_(alive) {}
+    endpoint_pool(const endpoint_config& e, const upstream_config& u, tcp_liveness alive,
+                  std::optional<tls_client_context> tls)
+        : to_(e.where), name_(to_.text()), weight_(e.weight), options_(u.options), alive_(alive), tls_(std::move(tls)),
+          server_name_(u.tls.server_name.empty() ? to_.host : u.tls.server_name) {}
     endpoint_pool(const endpoint_pool&) = delete;
     endpoint_pool& operator=(const endpoint_pool&) = delete;
     ~endpoint_pool() { close_idle(); }
@@ -119,6 +122,9 @@ private:
     std::uint32_t weight_;
     upstream_options options_;
     tcp_liveness alive_;
+    std::optional<tls_client_context> tls_;
+    std::string server_name_;
+    tls_resumption resumption_;
     list_node idle_; // used last first; owns its members
     std::size_t idle_count_ = 0;
     std::size_t busy_ = 0;
@@ -127,7 +133,7 @@ private:
 // One worker's view of an upstream: its endpoints, and which of them is next.
 class upstream {
 public:
-    upstream(const upstream_config& c, tcp_liveness alive);
+    upstream(const upstream_config& c, tcp_liveness alive, const std::optional<tls_client_context>& tls = std::nullopt);
 
     // `co_await to.admit()`: waits until there may be one more connection to this upstream; see connection_limit.
     // Whoever picks an endpoint holds the permit from before then until its connection is no longer in use.

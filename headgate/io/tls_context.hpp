@@ -50,6 +50,8 @@ struct tls_client_options {
     tls_version version_min = tls_version::v1_2;
     // Accepts any certificate, of anybody: who is in between can read and change everything. For tests.
     bool insecure_accept_any_certificate = false;
+
+    bool operator==(const tls_client_options&) const = default;
 };
 
 // Why a context could not be made: which file, and what is wrong with it.
