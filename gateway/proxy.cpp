@@ -142,17 +142,21 @@ task<> proxy::serve(socket client, client_peer peer) {
     identity who{.address = peer};
     if (!co_await open(client, who)) co_return;
     http::inbound in;
+    duration idle_timeout{}; // of the client, when it takes the end of the connection
     for (std::size_t requests = 0;; ++requests) {
         if (in.empty()) {
             const snapshot::entrance* here = worker_.config().now()->shared->find(listener_);
-            if (!here) co_return; // the listener is gone
+            if (!here) break; // the listener is gone
             const http_options& o = here->config->http;
             const duration limit = requests == 0 ? o.header_timeout : o.keep_alive_timeout;
             const idle_connection idle(worker_, client, this);
-            if (const auto ready = co_await client.readable(limit); !ready) co_return;
+            idle_timeout = o.client_idle_timeout;
+            if (const auto ready = co_await client.readable(limit); !ready) break;
         }
-        if (!co_await serve_request(client, in, who, requests + 1) || worker_.draining()) co_return;
+        if (!co_await serve_request(client, in, who, requests + 1) || worker_.draining()) break;
     }
+    // With TLS, an answer that ends with the connection is whole only if that is said.
+    if (client && !client.plain()) static_cast<void>(co_await finish(client, idle_timeout));
 }
 
 // Gives whether the connection may carry another request.
