@@ -29,6 +29,7 @@ public:
         for (std::size_t i = 0; i < c_.routes.size(); ++i) check_route(i);
         derive_protocols();
         for (std::size_t i = 0; i < c_.listeners.size(); ++i) check_listener(i);
+        for (std::size_t i = 0; i < c_.routes.size(); ++i) check_reached(i);
         check_conflicts();
     }
 
@@ -119,6 +120,17 @@ private:
         if (routes.empty()) errors_.add(*at, "no route is for the listener " + quoted(l.name));
         if (tcp)
             for (std::size_t n = 1; n < routes.size(); ++n) second_tcp_route(routes[n], routes[0], l);
+    }
+
+    // One that names its listeners has been checked with them.
+    void check_reached(std::size_t i) {
+        const config_mark* at = place(path_of("routes", i));
+        if (!at || places_.doubtful(path_of("routes", i)) || !c_.routes[i].listeners.empty()) return;
+        for (std::size_t l = 0; l < c_.listeners.size(); ++l)
+            if (places_.doubtful(path_of("listeners", l))) return;
+        if (!c_.listeners.empty() && listeners_of(c_, i).empty())
+            errors_.add(*at, std::string("there is no ") + (is_tcp(c_.routes[i]) ? "tcp" : "http") +
+                                 " listener for the route " + quoted(c_.routes[i].name));
     }
 
     // Whether the route is meant for the listener; by name, its protocol may still be another.
@@ -223,8 +235,6 @@ private:
     }
 
     void check_answer(const std::string& path, const respond_action& r) {
-        if (const config_mark* at = place(path_of(path_of(path, "headers"), "remove")))
-            errors_.add(*at, "remove has no meaning here: there is nothing to remove");
         if (const config_mark* at = place(path_of(path, "body"));
             at && !r.body.empty() && (r.status == 204 || r.status == 205 || r.status == 304))
             errors_.add(*at,

@@ -3,7 +3,11 @@
 #include <fmt/format.h>
 
 #include <gateway/config/commands.hpp>
+#include <gateway/config/explain.hpp>
 #include <gateway/config/load.hpp>
+#include <gateway/config/reference.hpp>
+#include <gateway/config/schema.hpp>
+#include <gateway/config/starter.hpp>
 
 namespace headgate::gateway {
 
@@ -11,28 +15,78 @@ namespace {
 
 std::string counted(std::size_t n, const char* what) { return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s"); }
 
+int print(const std::string& text) {
+    std::fputs(text.c_str(), stdout);
+    return std::fflush(stdout) == 0 ? 0 : 1;
+}
+
 int tell(const std::vector<config_error>& errors) {
     fmt::print(stderr, "{}", format_errors(errors));
     return 1;
 }
 
+int usage(const std::string& message) {
+    fmt::print(stderr, "{}\nRun with --help for more information.\n", message);
+    return 2;
+}
+
 int validate(const std::string& file) {
     const auto c = load_config(file);
     if (!c) return tell(c.error());
-    fmt::print("{}: ok, {}, {}, {}\n", file, counted(c->listeners.size(), "listener"),
-               counted(c->routes.size(), "route"), counted(c->upstreams.size(), "upstream"));
-    return 0;
+    return print(fmt::format("{}: ok, {}, {}, {}\n", file, counted(c->listeners.size(), "listener"),
+                             counted(c->routes.size(), "route"), counted(c->upstreams.size(), "upstream")));
+}
+
+int explain_file(const std::string& file, explained_request rq, const std::vector<std::string>& headers) {
+    for (const std::string& h : headers) {
+        const std::size_t colon = h.find(':');
+        if (colon == std::string::npos) return usage("--header: '" + h + "' is not 'Name: value'");
+        const std::size_t value = std::min(h.find_first_not_of(" \t", colon + 1), h.size());
+        rq.headers.emplace_back(h.substr(0, colon), h.substr(value));
+    }
+    const auto c = load_config_with_places(file);
+    if (!c) return tell(c.error());
+    const auto text = explain(*c, file, rq);
+    return text ? print(*text) : usage(text.error());
+}
+
+int init(const std::string& file) {
+    if (const auto written = write_starter_config(file); !written) {
+        fmt::print(stderr, "{}: {}\n", file, written.error());
+        return 1;
+    }
+    return print(fmt::format("{}: written; to check it: headgate validate -c {}\n", file, file));
+}
+
+CLI::App* add_with_file(CLI::App& app, const char* name, const char* help, std::string& file) {
+    CLI::App* command = app.add_subcommand(name, help);
+    command->add_option("-c,--config", file, "The configuration file")->type_name("FILE")->required();
+    return command;
 }
 
 } // namespace
 
 config_commands::config_commands(CLI::App& app)
-    : validate_(app.add_subcommand("validate", "Check a configuration file, and tell all that is wrong with it")) {
-    validate_->add_option("-c,--config", file_, "The configuration file")->type_name("FILE")->required();
+    : validate_(
+          add_with_file(app, "validate", "Check a configuration file, and tell all that is wrong with it", file_)),
+      explain_(add_with_file(app, "explain", "Tell what becomes of a request, and why", file_)),
+      schema_(app.add_subcommand("schema", "Print the JSON Schema of configuration files")),
+      init_(app.add_subcommand("init", "Write a small configuration file to begin with")),
+      reference_(app.add_subcommand("reference", "Print the keys of configuration files, in Markdown")->group("")) {
+    explain_->add_option("METHOD", method_, "The request's method, for example GET")->required();
+    explain_->add_option("URL", url_, "http://host[:port]/path, or only the path")->required();
+    explain_->add_option("-H,--header", headers_, "A header field of the request")
+        ->type_name("'Name: value'")
+        ->allow_extra_args(false);
+    init_->add_option("FILE", new_file_, "Where to; a file that exists is left alone")->capture_default_str();
 }
 
 std::optional<int> config_commands::run() const {
     if (*validate_) return validate(file_);
+    if (*explain_) return explain_file(file_, {.method = method_, .url = url_}, headers_);
+    if (*schema_) return print(config_schema());
+    if (*init_) return init(new_file_);
+    if (*reference_) return print(config_reference());
     return std::nullopt;
 }
 

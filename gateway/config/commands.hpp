@@ -8,8 +8,8 @@
 
 namespace headgate::gateway {
 
-// The commands about configurations: validate. Their exit status: 0, 1 if the configuration is wrong, 2 if the command
-// is.
+// The commands about configurations: validate, explain, schema, init; and reference, which is for the project itself.
+// Their exit status: 0, 1 if the configuration is wrong or nothing can be written, 2 if the command is wrong.
 class config_commands {
 public:
     // Adds them to the command line of `app`, which must outlive this.
@@ -22,7 +22,15 @@ public:
 
 private:
     CLI::App* validate_;
+    CLI::App* explain_;
+    CLI::App* schema_;
+    CLI::App* init_;
+    CLI::App* reference_;
     std::string file_;
+    std::string new_file_ = "headgate.yaml";
+    std::string method_;
+    std::string url_;
+    std::vector<std::string> headers_;
 };
 
 } // namespace headgate::gateway

@@ -30,6 +30,7 @@ bool is_host_to_match(std::string& text) {
     return is_route_host(text);
 }
 
+bool is_host_name(std::string& text) { return !text.starts_with('*') && is_route_host(text); }
 bool is_host(std::string& text) { return http::parse_authority(text).has_value(); }
 
 bool is_path(std::string& text) { return text.starts_with('/') && http::detail::all(http::detail::path_byte, text); }
@@ -70,6 +71,7 @@ const text_format listen{"an address: address:port, [v6]:port, :port or unix:/pa
 const text_format endpoint{"host:port", "127.0.0.1:9001", "^.+:[0-9]+$", &is_endpoint};
 const text_format route_host{"a host without scheme or port, or *. and a host", "api.example.org", "^[^/ ]+$",
                              &is_host_to_match};
+const text_format host_name{"a host without scheme or port", "www.example.org", "^[^/ *]+$", &is_host_name};
 const text_format host{"a host, or host:port", "api.example.org", "^[^/ ]+$", &is_host};
 const text_format path{"a path, which begins with a slash and has no query", "/api/", "^/[^?# ]*$", &is_path};
 const text_format new_prefix{"a path, which begins with a slash, or nothing", "/v2/", "^(/[^?# ]*)?$", &is_new_prefix};

@@ -21,6 +21,7 @@ extern const text_format name;          // of a listener, a route or an upstream
 extern const text_format listen;        // address::parse
 extern const text_format endpoint;      // host:port
 extern const text_format route_host;    // a host, or a wildcard
+extern const text_format host_name;     // a host alone
 extern const text_format host;          // a host, with or without a port
 extern const text_format path;          // of a request; begins with a slash
 extern const text_format new_prefix;    // a path, or nothing

@@ -66,7 +66,8 @@ std::string suggest(std::string_view word, std::span<const std::string_view> kno
         }
     }
     const std::size_t close = std::max<std::size_t>(1, std::min(meant.size(), best.size()) / 3);
-    if (least <= close && word.size() <= word_max) return "did you mean '" + std::string(best) + "'?";
+    if (least <= close && least < meant.size() && word.size() <= word_max)
+        return "did you mean '" + std::string(best) + "'?";
     return listed(known);
 }
 

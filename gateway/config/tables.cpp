@@ -169,9 +169,14 @@ constexpr config_field listener_fields[] = {
 
 using vm = headgate::gateway::value_match;
 
-constexpr config_field value_match_fields[] = {
-    required(text<&vm::name>("name", formats::parameter, "Of a field, whatever its case; or of a parameter.")),
-    text<&vm::value>("value", formats::any, "Exactly this; in a query, decoded. Without it, any value."),
+constexpr config_field field_match_fields[] = {
+    required(text<&vm::name>("name", formats::header_name, "Whatever its case.")),
+    text<&vm::value>("value", formats::header_value, "Exactly this. Without it, any value."),
+};
+
+constexpr config_field parameter_match_fields[] = {
+    required(text<&vm::name>("name", formats::parameter, "As it is when it is decoded.")),
+    text<&vm::value>("value", formats::any, "Exactly this, decoded. Without it, any value."),
 };
 
 using rm = route_match;
@@ -183,8 +188,8 @@ constexpr config_field match_fields[] = {
     text<&rm::path>("path", formats::path, "Exactly this path."),
     text<&rm::path_prefix>("path_prefix", formats::path, "This path and all below it, by whole segments."),
     not_empty(texts<&rm::methods>("methods", formats::method, "Without it, any method.")),
-    not_empty(sections<+any_value, &rm::headers>("headers", tables::value_match, "Header fields it must have.")),
-    not_empty(sections<+any_value, &rm::query>("query", tables::value_match,
+    not_empty(sections<+any_value, &rm::headers>("headers", tables::field_match, "Header fields it must have.")),
+    not_empty(sections<+any_value, &rm::query>("query", tables::parameter_match,
                                                "Parameters its query must have. The first of a name counts.")),
     count<&rm::priority>("priority", -1'000'000, 1'000'000,
                          "Among routes that are equally specific, the higher one is asked first."),
@@ -194,10 +199,14 @@ constexpr config_alternatives match_alternatives[] = {{one_path, false}};
 
 using he = headgate::gateway::header_edits;
 
-constexpr config_field header_edit_fields[] = {
-    texts<&he::remove>("remove", formats::edited_header, "Fields to leave out. Done first."),
+constexpr config_field header_addition_fields[] = {
     headers<&he::set>("set", "Fields to put in instead of all of that name."),
     headers<&he::add>("add", "Fields to put in beside those of that name."),
+};
+
+constexpr config_field header_edit_fields[] = {
+    texts<&he::remove>("remove", formats::edited_header, "Fields to leave out. Done first."),
+    also(tables::header_additions),
 };
 
 using wu = headgate::gateway::weighted_upstream;
@@ -251,7 +260,7 @@ constexpr string_view schemes[] = {"http", "https"};
 constexpr config_field redirect_fields[] = {
     choice<&re::status>("status", redirect_statuses, "What to answer."),
     choice<&re::scheme>("scheme", schemes, "Instead of the request's."),
-    text<&re::host>("host", formats::route_host, "Instead of the request's."),
+    text<&re::host>("host", formats::host_name, "Instead of the request's."),
     count<&re::port>("port", 1, 65535, "Instead of the request's."),
     text<&re::replace_prefix>("replace_prefix", formats::new_prefix,
                               "Instead of the path prefix that the route matched."),
@@ -265,7 +274,7 @@ constexpr config_field respond_fields[] = {
     count<&rs::status>("status", 200, 599, "What to answer."),
     text<&rs::body>("body", formats::any, "The body of the answer."),
     text<&rs::content_type>("content_type", formats::header_value, "What the body is."),
-    section<&rs::headers>("headers", tables::header_edits, "More fields. `remove` is not used."),
+    section<&rs::headers>("headers", tables::header_additions, "More fields of the answer."),
 };
 
 constexpr config_field tcp_fields[] = {
@@ -361,7 +370,8 @@ constinit const config_table defaults{"defaults", "", default_fields, {}, "", &b
 constinit const config_table listener{"a listener", "", listener_fields, {}, "", &built_in<li>};
 constinit const config_table route{"a route", "", route_fields, route_alternatives, "", &built_in<rc>};
 constinit const config_table match{"match", "", match_fields, match_alternatives, "", &built_in<rm>};
-constinit const config_table value_match{"a field or parameter", "", value_match_fields, {}, "", &built_in<vm>};
+constinit const config_table field_match{"a field to match", "", field_match_fields, {}, "", &built_in<vm>};
+constinit const config_table parameter_match{"a parameter to match", "", parameter_match_fields, {}, "", &built_in<vm>};
 constinit const config_table proxy{"proxy", "", proxy_fields, proxy_alternatives, "", &built_in<pa>};
 constinit const config_table redirect{"redirect", "", redirect_fields, redirect_alternatives, "", &built_in<re>};
 constinit const config_table respond{"respond", "", respond_fields, {}, "", &built_in<rs>};
@@ -369,6 +379,7 @@ constinit const config_table tcp{"tcp", "", tcp_fields, tcp_alternatives, "", &b
 constinit const config_table weighted_upstream{
     "an upstream with its weight", "", weighted_upstream_fields, {}, "upstream", &built_in<wu>};
 constinit const config_table header_edits{"changes to fields", "", header_edit_fields, {}, "", &built_in<he>};
+constinit const config_table header_additions{"fields to put in", "", header_addition_fields, {}, "", &built_in<he>};
 constinit const config_table upstream{"an upstream", "", upstream_fields, {}, "", &built_in<uc>};
 constinit const config_table endpoint{"an endpoint", "", endpoint_fields, {}, "address", &built_in<ec>};
 

@@ -22,13 +22,15 @@ extern const config_table defaults;
 extern const config_table listener;
 extern const config_table route;
 extern const config_table match;
-extern const config_table value_match;
+extern const config_table field_match;
+extern const config_table parameter_match;
 extern const config_table proxy;
 extern const config_table redirect;
 extern const config_table respond;
 extern const config_table tcp;
 extern const config_table weighted_upstream;
 extern const config_table header_edits;
+extern const config_table header_additions;
 extern const config_table upstream;
 extern const config_table endpoint;
 

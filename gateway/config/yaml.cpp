@@ -6,6 +6,7 @@
 
 #include <libfyaml.h>
 
+#include <gateway/config/plain_text.hpp>
 #include <gateway/config/yaml.hpp>
 
 namespace headgate::gateway {
@@ -21,6 +22,29 @@ std::string text_of(fy_token* t) {
     std::size_t size = 0;
     const char* text = t ? fy_token_get_text(t, &size) : nullptr;
     return text ? std::string(text, size) : std::string();
+}
+
+// The value of a scalar in single quotes (YAML 1.2, section 7.3.2), from what stands between them. libfyaml 0.7.12
+// would lose memory over one with many ''.
+std::string single_quoted(std::string_view raw) {
+    std::string out;
+    while (!raw.empty()) {
+        const char c = raw.front();
+        if (c == '\'') { // the first of two
+            out += c;
+            raw.remove_prefix(std::min<std::size_t>(2, raw.size()));
+        } else if (c == '\n' || c == '\r') { // one line break is a space; of several, the first is nothing
+            const std::size_t end = std::min(raw.find_first_not_of(" \t\r\n"), raw.size());
+            const auto breaks = std::ranges::count(raw.substr(0, end), '\n');
+            out.resize(out.find_last_not_of(" \t") + 1);
+            breaks == 1 ? out.append(1, ' ') : out.append(static_cast<std::size_t>(breaks) - 1, '\n');
+            raw.remove_prefix(end);
+        } else {
+            out += c;
+            raw.remove_prefix(1);
+        }
+    }
+    return out;
 }
 
 struct deleter {
@@ -52,15 +76,15 @@ std::size_t size_of(const yaml_node& n) {
 // follow aliases without a bound.
 class builder {
 public:
-    explicit builder(config_errors& errors) : errors_(errors) {}
+    builder(std::string_view text, config_errors& errors) : text_(text), errors_(errors) {}
 
-    yaml_node build(std::string_view text) {
+    yaml_node build() {
         const diagnostics d = make_diagnostics();
         fy_parse_cfg c{};
         c.flags = static_cast<fy_parse_cfg_flags>(FYPCF_COLLECT_DIAG | FYPCF_DEFAULT_VERSION_1_2 | FYPCF_JSON_NONE);
         c.diag = d.get();
         const std::unique_ptr<fy_parser, deleter> parser(d ? fy_parser_create(&c) : nullptr);
-        if (!parser || fy_parser_set_string(parser.get(), text.data(), text.size()) != 0) throw std::bad_alloc();
+        if (!parser || fy_parser_set_string(parser.get(), text_.data(), text_.size()) != 0) throw std::bad_alloc();
         while (!ended_ && !stopped_) {
             fy_event* e = fy_parser_parse(parser.get());
             if (!e) {
@@ -100,7 +124,17 @@ private:
         const fy_diag_error* e = fy_diag_errors_iterate(&d, &at);
         if (!e) return stop({1, 1}, "this is not YAML");
         const fy_mark m{0, e->line, e->column};
-        stop(mark_of(&m), "this is not YAML: " + printable(e->msg ? e->msg : "it cannot be read"));
+        std::string message = "this is not YAML: " + printable(e->msg ? e->msg : "it cannot be read");
+        if (line(e->line).contains("${")) message += "; between brackets or braces, a ${...} must stand in quotes";
+        stop(mark_of(&m), std::move(message));
+    }
+
+    // A line of the file, from 0.
+    std::string_view line(int number) const {
+        std::string_view rest = text_;
+        for (; number > 0 && !rest.empty(); --number)
+            rest.remove_prefix(std::min(rest.find('\n'), rest.size() - 1) + 1);
+        return rest.substr(0, rest.find('\n'));
     }
 
     void take(fy_event& e) {
@@ -111,7 +145,7 @@ private:
         case FYET_DOCUMENT_START:
             if (documents_++ != 0) stop(at, "a second document begins here; a configuration is one document");
             break;
-        case FYET_SCALAR: take_scalar(e.scalar, at); break;
+        case FYET_SCALAR: take_scalar(e, at); break;
         case FYET_SEQUENCE_START: open(make(list, at, e.sequence_start.tag), text_of(e.sequence_start.anchor)); break;
         case FYET_MAPPING_START: open(make(map, at, e.mapping_start.tag), text_of(e.mapping_start.anchor)); break;
         case FYET_SEQUENCE_END:
@@ -130,13 +164,22 @@ private:
         return n;
     }
 
-    void take_scalar(const fy_event_scalar_data& s, config_mark at) {
+    void take_scalar(fy_event& e, config_mark at) {
+        const fy_event_scalar_data& s = e.scalar;
+        const fy_scalar_style style = s.value ? fy_token_scalar_style(s.value) : FYSS_PLAIN;
         yaml_node n = make(yaml_node::type::scalar, at, s.tag);
-        n.text = text_of(s.value);
-        if ((n.text.empty() || n.text == "~" || n.text == "null") &&
-            (!s.value || fy_token_scalar_style(s.value) == FYSS_PLAIN))
+        n.text = style == FYSS_SINGLE_QUOTED ? single_quoted(between(e)) : text_of(s.value);
+        if (style == FYSS_PLAIN && (n.text.empty() || n.text == "~" || n.text == "null"))
             n.what = yaml_node::type::null;
         finish(std::move(n), text_of(s.anchor));
+    }
+
+    // The text of the file from the event's start to its end.
+    std::string_view between(fy_event& e) const {
+        const fy_mark* from = fy_event_start_mark(&e);
+        const fy_mark* to = fy_event_end_mark(&e);
+        if (!from || !to || from->input_pos > to->input_pos || to->input_pos > text_.size()) return {};
+        return text_.substr(from->input_pos, to->input_pos - from->input_pos);
     }
 
     void open(yaml_node n, std::string anchor) {
@@ -192,6 +235,7 @@ private:
         if (!stopped_) finish(found->second.node, {});
     }
 
+    std::string_view text_;
     config_errors& errors_;
     std::vector<level> open_;
     std::map<std::string, anchored, std::less<>> anchors_;
@@ -229,7 +273,11 @@ yaml_node parse_yaml(std::string_view text, config_errors& errors) {
         errors.add({}, "is longer than " + std::to_string(yaml_bytes_max >> 20) + " MiB");
         return {};
     }
-    return builder(errors).build(text);
+    if (auto fault = find_fault(text)) {
+        errors.add(fault->at, std::move(fault->message));
+        return {};
+    }
+    return builder(text, errors).build();
 }
 
 } // namespace headgate::gateway

@@ -1,0 +1,256 @@
+#include <headgate/http/authority.hpp>
+#include <headgate/http/field.hpp>
+#include <headgate/http/token.hpp>
+
+#include <algorithm>
+#include <iterator>
+
+#include <fmt/format.h>
+
+#include <gateway/config/check.hpp>
+#include <gateway/config/explain.hpp>
+#include <gateway/config/scalars.hpp>
+#include <gateway/config/tables.hpp>
+#include <gateway/path.hpp>
+
+namespace headgate::gateway {
+
+namespace {
+
+// A request in the form that routes look at; its views are into what it owns.
+struct parsed_request {
+    std::string text; // of the URL, without the scheme
+    std::string method;
+    std::string_view authority;
+    std::string host;
+    std::uint16_t port = 0; // 0: not given
+    std::string path;
+    std::string query;
+    std::vector<std::pair<std::string, std::string>> fields;
+    http::header_list headers;
+
+    route_request view() const { return {host, path, query, method, &headers}; }
+};
+
+std::expected<void, std::string> split_url(std::string url, parsed_request& out) {
+    const std::string shown = "'" + printable(url) + "'";
+    url.resize(std::min(url.find('#'), url.size()));
+    if (!url.starts_with('/')) {
+        const std::size_t scheme = url.find("://");
+        if (scheme == std::string::npos)
+            return std::unexpected(shown + " is neither a URL, http://host/path, nor a path");
+        url.erase(0, scheme + 3);
+        const std::size_t end = std::min(url.find_first_of("/?"), url.size());
+        const auto a = http::parse_authority(std::string_view(url).substr(0, end));
+        if (!a) return std::unexpected(shown + " has no valid host");
+        out.host = a->host;
+        out.port = a->port;
+        url.erase(0, end);
+        if (!url.starts_with('/')) url.insert(url.begin(), '/');
+    }
+    const std::size_t query = std::min(url.find('?'), url.size());
+    out.path = normal_path(url.substr(0, query));
+    out.query = url.substr(query);
+    return {};
+}
+
+std::expected<void, std::string> parse(const explained_request& rq, parsed_request& out) {
+    out.method = rq.method;
+    if (!http::is_token(rq.method)) return std::unexpected("'" + printable(rq.method) + "' is not a method");
+    if (auto split = split_url(rq.url, out); !split) return split;
+    out.fields = rq.headers;
+    for (const auto& [name, value] : out.fields) {
+        if (!http::is_token(name))
+            return std::unexpected("'" + printable(name) + "' is not the name of a header field");
+        if (http::same_token(name, "host") && out.host.empty())
+            if (const auto a = http::parse_authority(value)) out.host = a->host;
+        if (!out.headers.emplace_back(name, value, http::lookup_field(name)))
+            return std::unexpected("there are too many header fields");
+    }
+    return {};
+}
+
+// How specific the part of a match is that took the request; the order is route_table's.
+struct specificity {
+    std::size_t host; // 2 + its length for an exact host; 1 + that of a wildcard's; 0 for any
+    std::size_t path; // the same for a path and a prefix
+    std::size_t method;
+    std::size_t headers;
+    std::size_t query;
+    int priority;
+};
+
+std::size_t host_rank(const route_match& m, const parsed_request& rq) {
+    constexpr std::size_t exact = 1000;
+    std::size_t best = 0;
+    for (const std::string& h : m.hosts) {
+        route_match one{.hosts = {h}};
+        if (route_table({one}).find(rq.view())) best = std::max(best, h.starts_with('*') ? h.size() : exact);
+    }
+    return best;
+}
+
+specificity of(const route_match& m, const parsed_request& rq) {
+    std::size_t prefix = 0;
+    if (m.path_prefix) {
+        std::string normal = normal_path(*m.path_prefix);
+        while (normal.ends_with('/')) normal.pop_back();
+        prefix = 1 + normal.size();
+    }
+    return {.host = host_rank(m, rq),
+            .path = m.path ? static_cast<std::size_t>(-1) : prefix,
+            .method = m.methods.empty() ? 0u : 1u,
+            .headers = m.headers.size(),
+            .query = m.query.size(),
+            .priority = m.priority};
+}
+
+// Why the first was asked before the second.
+std::string_view reason(const specificity& a, const specificity& b) {
+    if (a.host != b.host) return "its host is less specific";
+    if (a.path != b.path) return "its path is less specific";
+    if (a.method != b.method) return "it does not ask for a method";
+    if (a.headers != b.headers) return "it asks for fewer header fields";
+    if (a.query != b.query) return "it asks for fewer parameters of the query";
+    return "its priority is lower";
+}
+
+class explainer {
+public:
+    explainer(const loaded_config& c, const std::string& file, const parsed_request& rq)
+        : c_(c.value), places_(c.places), file_(file), rq_(rq) {}
+
+    std::string run() {
+        print("{} {}{}{}\n", rq_.method, rq_.host, rq_.path, rq_.query);
+        bool arrives = false;
+        for (std::size_t i = 0; i < c_.listeners.size(); ++i) {
+            const listener_config& l = c_.listeners[i];
+            if (l.protocol == listener_protocol::tcp || (rq_.port != 0 && l.listen.port() != rq_.port)) continue;
+            arrives = true;
+            at_listener(i);
+        }
+        if (!arrives)
+            print("\nno http listener{} takes it\n", rq_.port == 0 ? "" : " on port " + std::to_string(rq_.port));
+        return std::move(out_);
+    }
+
+private:
+    template <class... Args>
+    void print(fmt::format_string<Args...> format, Args&&... args) {
+        fmt::format_to(std::back_inserter(out_), format, std::forward<Args>(args)...);
+    }
+
+    // "gateway.yaml:3", or nothing.
+    std::string place(const std::string& path) const {
+        const config_mark* at = places_.find(path);
+        return at ? fmt::format("{}:{}", file_, at->line) : std::string();
+    }
+
+    void at_listener(std::size_t index) {
+        const listener_config& l = c_.listeners[index];
+        const std::string path = path_of("listeners", index);
+        print("\nat the listener {} ({}), {}\n", l.name, place(path), l.listen.text());
+        std::vector<std::size_t> routes;
+        std::vector<route_match> matches;
+        for (std::size_t r = 0; r < c_.routes.size(); ++r) {
+            const auto at = listeners_of(c_, r);
+            if (std::ranges::find(at, index) == at.end()) continue;
+            routes.push_back(r);
+            matches.push_back(c_.routes[r].match);
+        }
+        const auto found = route_table(matches).find(rq_.view());
+        if (!found) {
+            print("  no route takes it: it is answered 404\n");
+        } else {
+            explain_route(routes[*found]);
+            explain_losers(routes, routes[*found]);
+            explain_action(routes[*found]);
+        }
+        print("\n  limits of the listener {}\n", l.name);
+        options(tables::listener_options, &l.http, path, "defaults.listener");
+    }
+
+    void explain_route(std::size_t r) {
+        print("  takes the route {} ({}): {}\n", c_.routes[r].name, place(path_of("routes", r)),
+              describe(c_.routes[r].match));
+    }
+
+    static std::string describe(const route_match& m) {
+        std::string out;
+        const auto add = [&](std::string text) { out += (out.empty() ? "" : ", ") + std::move(text); };
+        for (const std::string& h : m.hosts) add("host " + h);
+        if (m.path) add("path " + *m.path);
+        if (m.path_prefix) add("path_prefix " + *m.path_prefix);
+        for (const std::string& method : m.methods) add("method " + method);
+        for (const value_match& h : m.headers) add("header " + h.name);
+        for (const value_match& q : m.query) add("query " + q.name);
+        return out.empty() ? "any request" : out;
+    }
+
+    void explain_losers(const std::vector<std::size_t>& routes, std::size_t winner) {
+        const specificity best = of(c_.routes[winner].match, rq_);
+        for (const std::size_t r : routes) {
+            const route_match& m = c_.routes[r].match;
+            if (r == winner || !route_table({m}).find(rq_.view())) continue;
+            print("    not {} ({}), which would take it, too: {}\n", c_.routes[r].name, place(path_of("routes", r)),
+                  reason(best, of(m, rq_)));
+        }
+    }
+
+    void explain_action(std::size_t r) {
+        const std::string path = path_of("routes", r);
+        const auto& action = c_.routes[r].action;
+        if (const auto* to = std::get_if<redirect_action>(&action)) {
+            print("  redirects with status {}\n", to->status);
+        } else if (const auto* answer = std::get_if<respond_action>(&action)) {
+            print("  answers {} with a body of {} bytes\n", answer->status, answer->body.size());
+        } else if (const auto* p = std::get_if<proxy_action>(&action)) {
+            for (const weighted_upstream& w : p->upstreams) explain_upstream(w, p->upstreams.size() > 1);
+            print("\n  limits of the route {}\n", c_.routes[r].name);
+            options(tables::proxy_options, &p->options, path_of(path, "proxy"), "defaults.proxy");
+            for (const weighted_upstream& w : p->upstreams) {
+                const auto u = std::ranges::find(c_.upstreams, w.upstream, &upstream_config::name);
+                print("\n  limits of the upstream {}\n", u->name);
+                options(tables::upstream_options, &u->options, path_of("upstreams", u->name), "defaults.upstream");
+            }
+        }
+    }
+
+    void explain_upstream(const weighted_upstream& w, bool shared) {
+        const auto u = std::ranges::find(c_.upstreams, w.upstream, &upstream_config::name);
+        print("  goes to the upstream {} ({})", u->name, place(path_of("upstreams", u->name)));
+        if (shared) print(", weight {}", w.weight);
+        for (const endpoint_config& e : u->endpoints) {
+            print("{} {}", &e == &u->endpoints.front() ? ":" : ",", e.where.text());
+            if (e.weight != 1) print(" weight {}", e.weight);
+        }
+        print("\n");
+    }
+
+    // One line per option: its value and where that comes from.
+    void options(const config_table& table, const void* object, const std::string& own, const std::string& defaults) {
+        for (const config_field* f : all_fields(table)) {
+            std::string from = place(path_of(own, f->key));
+            if (from.empty())
+                if (from = place(path_of(defaults, f->key)); !from.empty()) from += ", defaults";
+            print("    {:<32}{:<12}{}\n", f->key, write_scalar(*f, f->load(object)), from.empty() ? "built in" : from);
+        }
+    }
+
+    const config& c_;
+    const config_places& places_;
+    const std::string& file_;
+    const parsed_request& rq_;
+    std::string out_;
+};
+
+} // namespace
+
+std::expected<std::string, std::string> explain(const loaded_config& c, const std::string& file,
+                                                const explained_request& rq) {
+    parsed_request parsed;
+    if (auto ok = parse(rq, parsed); !ok) return std::unexpected(ok.error());
+    return explainer(c, file, parsed).run();
+}
+
+} // namespace headgate::gateway
