@@ -54,7 +54,7 @@ bool is_header_value(std::string& text) {
     return http::detail::all(http::detail::value_byte, text) && http::detail::trim(text).size() == text.size();
 }
 
-bool is_parameter(std::string& text) { return !text.empty(); }
+bool is_not_empty(std::string& text) { return !text.empty(); }
 
 bool is_protocol(std::string& text) {
     text = http::lower_case(text);
@@ -82,7 +82,9 @@ const text_format edited_header{
     &is_edited_header};
 const text_format header_value{"the value of a header field: no control characters, no space around it", "canary", "",
                                &is_header_value};
-const text_format parameter{"the name of a parameter of the query", "version", ".", &is_parameter};
+const text_format parameter{"the name of a parameter of the query", "version", ".", &is_not_empty};
+const text_format file{"a file", "/etc/headgate/ca.pem", ".", &is_not_empty};
+const text_format alpn{"the name of a protocol in TLS", "http/1.1", ".", &is_not_empty};
 const text_format protocol{"the name of a protocol", "websocket", "^[^ ,]+$", &is_protocol};
 
 } // namespace headgate::gateway::formats

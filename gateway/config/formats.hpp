@@ -30,6 +30,8 @@ extern const text_format header_name;   // a token
 extern const text_format edited_header; // a field that may be changed: not one of framing or of the connection
 extern const text_format header_value;  // no controls
 extern const text_format parameter;     // of a query; not empty
+extern const text_format file;          // a path in the file system; not empty
+extern const text_format alpn;          // a protocol's name in TLS
 extern const text_format protocol;      // a token; in lower case afterwards
 
 } // namespace formats

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <gateway/config/rows.hpp>
 #include <gateway/config/tables.hpp>
 
@@ -119,6 +121,15 @@ constexpr config_field upstream_option_fields[] = {
     time<&uo::connect_timeout>("connect_timeout", "For a connection to an endpoint: 504."),
     time<&uo::keep_alive_timeout>("keep_alive_timeout", "For an unused connection in the pool: closed."),
     count<&uo::idle_max>("idle_max", 0, many, "Unused connections kept per worker."),
+    count<&uo::connections_max>(
+        "connections_max", 1, many,
+        "Connections per worker, in use or in the making. Who needs one more waits in a queue."),
+    count<&uo::queue_max>("queue_max", 0, many, "Requests in that queue, per worker. More are answered 503."),
+    time<&uo::queue_timeout>("queue_timeout", "In that queue: 503."),
+    by_default("none", time<&uo::connection_lifetime_max>("connection_lifetime_max",
+                                                          "For a connection; closed when nobody uses it.")),
+    by_default("none", size<&uo::requests_per_connection_max>("requests_per_connection_max", 1, config_unlimited,
+                                                              "Requests on a connection; then it is closed.")),
 };
 
 using de = config_defaults;
@@ -153,6 +164,55 @@ constexpr config_field protocol_field() {
             }};
 }
 
+// An enumeration as a text: its values are the places of the texts.
+template <const auto& Texts, auto... Path>
+constexpr config_field one_of(string_view key, string_view doc) {
+    using object = rows::detail::object_of<Path...>;
+    return {.key = key,
+            .kind = config_kind::choice,
+            .doc = doc,
+            .choices = Texts,
+            .store =
+                [](void* o, config_scalar v) {
+                    auto& member = rows::detail::walk<Path...>(*static_cast<object*>(o));
+                    const auto at = std::ranges::find(Texts, std::get<std::string>(v));
+                    member = static_cast<std::remove_reference_t<decltype(member)>>(at - std::ranges::begin(Texts));
+                },
+            .load = [](const void* o) -> config_scalar {
+                return std::string(
+                    Texts[static_cast<int>(rows::detail::walk<Path...>(*static_cast<const object*>(o)))]);
+            }};
+}
+
+constexpr string_view tls_versions[] = {"1.2", "1.3"};
+constexpr string_view client_certificate_modes[] = {"off", "optional", "required"};
+
+using tc = tls_certificate_files;
+using to = tls_server_options;
+
+constexpr config_field certificate_fields[] = {
+    required(text<&tc::certificate>("certificate", formats::file,
+                                    "The certificate, then those between it and the root: a PEM file.")),
+    required(text<&tc::key>("key", formats::file, "Its key, not encrypted: a PEM file.")),
+    text<&tc::ocsp>("ocsp", formats::file, "An OCSP response to staple: a DER file."),
+};
+
+constexpr auto any_certificate = [](const de&, string_view) { return tc{}; };
+
+constexpr config_field listener_tls_fields[] = {
+    required(not_empty(sections<+any_certificate, &to::certificates>(
+        "certificates", tables::certificate,
+        "A client that names a host gets the one for it, else the one with a wildcard for it, else the first."))),
+    one_of<tls_versions, &to::version_min>("version_min", "The oldest version of TLS that is spoken."),
+    texts<&to::protocols>("protocols", formats::alpn, "What is offered by ALPN, dearest first."),
+    one_of<client_certificate_modes, &to::clients>(
+        "client_certificates",
+        "Whether clients are asked for certificates. The subject of one that was verified is told "
+        "to the upstream as X-Client-Certificate-Subject."),
+    text<&to::client_ca>("client_ca", formats::file, "Who may issue them: a PEM file."),
+    flag<&to::tickets>("tickets", "Whether clients may resume sessions."),
+};
+
 using li = listener_config;
 
 constexpr config_field listener_fields[] = {
@@ -161,6 +221,7 @@ constexpr config_field listener_fields[] = {
                                "Where to accept connections: address:port, [v6]:port, :port (all IPv4 addresses) or "
                                "unix:/path. Port 0 lets the system choose.")),
     protocol_field(),
+    section<&li::tls>("tls", tables::listener_tls, "Speaks TLS with clients."),
     flat<&li::http>(listener_options),
 };
 
@@ -316,8 +377,37 @@ constexpr config_field endpoint_fields[] = {
 
 constexpr auto any_endpoint = [](const de&, string_view) { return ec{}; };
 
+using ut = headgate::gateway::upstream_tls;
+using uto = tls_client_options;
+
+constexpr config_field upstream_tls_fields[] = {
+    by_default("the host of the endpoint",
+               text<&ut::server_name>("server_name", formats::host_name,
+                                      "What the certificate must name, and what is asked for (SNI).")),
+    by_default("the system's list", text<&ut::options, &uto::ca>("ca", formats::file, "Who is trusted: a PEM file.")),
+    text<&ut::options, &uto::certificate>("certificate", formats::file, "Our own certificate: a PEM file."),
+    text<&ut::options, &uto::key>("key", formats::file, "Its key: a PEM file."),
+    one_of<tls_versions, &ut::options, &uto::version_min>("version_min", "The oldest version of TLS that is spoken."),
+    flag<&ut::options, &uto::insecure_accept_any_certificate>(
+        "insecure_accept_any_certificate",
+        "Trusts anybody: who is in between can read and change everything. For tests."),
+};
+
+// That it is there turns it on.
+constexpr config_field upstream_tls_section() {
+    config_field f =
+        section<&uc::tls>("tls", tables::upstream_tls, "Speaks TLS with the endpoints. `tls: {}` is enough.");
+    f.open = [](void* o, const de&, string_view) -> void* {
+        ut& tls = static_cast<uc*>(o)->tls;
+        tls.enabled = true;
+        return &tls;
+    };
+    return f;
+}
+
 constexpr config_field upstream_fields[] = {
     required(not_empty(sections<+any_endpoint, &uc::endpoints>("endpoints", tables::endpoint, "Where it is."))),
+    upstream_tls_section(),
     flat<&uc::options>(tables::upstream_options),
 };
 
@@ -380,6 +470,9 @@ constinit const config_table weighted_upstream{
     "an upstream with its weight", "", weighted_upstream_fields, {}, "upstream", &built_in<wu>};
 constinit const config_table header_edits{"changes to fields", "", header_edit_fields, {}, "", &built_in<he>};
 constinit const config_table header_additions{"fields to put in", "", header_addition_fields, {}, "", &built_in<he>};
+constinit const config_table certificate{"a certificate", "", certificate_fields, {}, "", &built_in<tc>};
+constinit const config_table listener_tls{"tls of a listener", "", listener_tls_fields, {}, "", &built_in<to>};
+constinit const config_table upstream_tls{"tls of an upstream", "", upstream_tls_fields, {}, "", &built_in<ut>};
 constinit const config_table upstream{"an upstream", "", upstream_fields, {}, "", &built_in<uc>};
 constinit const config_table endpoint{"an endpoint", "", endpoint_fields, {}, "address", &built_in<ec>};
 

@@ -31,6 +31,9 @@ extern const config_table tcp;
 extern const config_table weighted_upstream;
 extern const config_table header_edits;
 extern const config_table header_additions;
+extern const config_table certificate;
+extern const config_table listener_tls;
+extern const config_table upstream_tls;
 extern const config_table upstream;
 extern const config_table endpoint;
 

@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+"""TLS in front and behind, with the tools that people have: curl, openssl s_client, nginx."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import time
+import unittest
+
+from run_test import RunCase, free_port
+from support import eventually
+
+
+def openssl(*arguments, **how):
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, **how)
+
+
+class Authority:
+    """Issues certificates."""
+
+    def __init__(self, folder, name="ca"):
+        self.folder, self.pem, self.key = folder, folder / f"{name}.pem", folder / f"{name}.key"
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=Test CA",
+                "-keyout", self.key, "-out", self.pem)
+
+    def issue(self, name, common_name, alternatives):
+        pem, key, ask, extra = (self.folder / f"{name}{end}" for end in (".pem", ".key", ".csr", ".ext"))
+        extra.write_text("subjectAltName=" + ",".join(alternatives) + "\n")
+        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/O=Example/CN={common_name}",
+                "-keyout", key, "-out", ask)
+        openssl("x509", "-req", "-in", ask, "-CA", self.pem, "-CAkey", self.key, "-CAcreateserial", "-days", "2", "-extfile", extra,
+                "-out", pem)
+        return pem, key
+
+
+class TlsCase(RunCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = self.file.parent
+        self.ca = Authority(self.folder)
+        self.www = self.ca.issue("www", "www.example.org", ["DNS:www.example.org", "IP:127.0.0.1"])
+        self.wild = self.ca.issue("wild", "wild", ["DNS:*.apps.example.org"])
+
+    def secure(self, extra=""):
+        certificates = ", ".join(f"{{certificate: {pem}, key: {key}}}" for pem, key in (self.www, self.wild))
+        return f"listeners: [{{name: web, address: '127.0.0.1:{self.port}', tls: {{certificates: [{certificates}]{extra}}}}}]\n"
+
+    def proxying(self, origin, extra="", tls=""):
+        return (self.secure(extra) + "routes: [{proxy: {upstream: a}}]\n"
+                f"upstreams: {{a: {{endpoints: ['{origin.name}']{tls}}}}}\n")
+
+    def curl(self, *arguments, host="www.example.org", target="/", fails=False):
+        done = subprocess.run(["curl", "-sS", "--max-time", "20", "--cacert", self.ca.pem, "--resolve", f"{host}:{self.port}:127.0.0.1", *map(str, arguments),
+                               f"https://{host}:{self.port}{target}"], capture_output=True, check=False)
+        self.assertEqual(done.returncode != 0, fails, done.stderr)
+        return done.stderr.decode() if fails else done.stdout
+
+    def s_client(self, *arguments):
+        done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.port}", "-CAfile", self.ca.pem, *arguments],
+                              input=b"", capture_output=True, check=False, timeout=20)
+        return (done.stdout + done.stderr).decode(errors="replace")
+
+
+class Termination(TlsCase):
+    def test_requests_and_names(self):
+        a = self.origin_named("a")
+        self.run_with(self.proxying(a))
+        self.assertEqual(self.curl(), b"a")
+        self.assertIn(b"x-seen-x-forwarded-proto: https", self.curl("-i").lower())
+        self.assertEqual(self.curl(host="shop.apps.example.org"), b"a")
+        self.assertIn("certificate", self.curl(host="other.example.org", fails=True))
+        self.assertIn("subject=O = Example, CN = wild", self.s_client("-servername", "x.apps.example.org"))
+
+    def test_what_the_defaults_allow(self):
+        a = self.origin_named("a")
+        self.run_with(self.proxying(a))
+        for version, accepted in (("-tls1_3", True), ("-tls1_2", True)):
+            said = self.s_client(version)
+            self.assertEqual("Verify return code: 0 (ok)" in said, accepted, said)
+        for old in (["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"], ["-tls1", "-cipher", "DEFAULT@SECLEVEL=0"],
+                    ["-tls1_2", "-cipher", "AES128-SHA"], ["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA"],
+                    ["-tls1_2", "-cipher", "eNULL:@SECLEVEL=0"]):
+            said = self.s_client(*old)
+            self.assertIn("Cipher is (NONE)", said, old)
+        said = self.s_client("-tls1_2", "-alpn", "h2,http/1.1")
+        self.assertIn("ALPN protocol: http/1.1", said)
+        self.assertIn("Secure Renegotiation IS supported", said)
+        self.assertIn("Compression: NONE", said)
+
+    def test_large_bodies_both_ways(self):
+        def echo(conn):
+            conn.serve(lambda conn, head: conn.respond(body=conn.recv_body(head).data) or True)
+
+        self.run_with(self.proxying(self.origin_named("echo", echo)))
+        data = self.folder / "data"
+        data.write_bytes(os.urandom(1 << 20) * 16)
+        got = self.curl("--data-binary", f"@{data}", "-H", "Expect:")
+        self.assertEqual(hashlib.sha256(got).digest(), hashlib.sha256(data.read_bytes()).digest())
+
+    def test_a_cut_body_is_seen_as_cut(self):
+        def cut(conn):
+            conn.recv_head()
+            conn.send(b"HTTP/1.1 200 OK\r\n\r\nonly the begin")
+            conn.reset()
+
+        self.run_with(self.proxying(self.origin_named("cut", cut)))
+        self.assertTrue(self.curl(fails=True))
+        self.log(status=200, end="upstream_reset")
+
+    def test_client_certificates(self):
+        alice = self.ca.issue("alice", "alice", ["email:alice@example.org"])
+        stranger = Authority(self.folder, "other").issue("mallory", "mallory", ["email:m@example.org"])
+        seen = []
+
+        def script(conn):
+            def handle(conn, head):
+                seen.append(head.get("X-Client-Certificate-Subject"))
+                conn.respond(body=b"ok")
+
+            conn.serve(handle)
+
+        forged = ("-H", "X-Client-Certificate-Subject: CN=root")
+        self.run_with(self.proxying(self.origin_named("a", script), f", client_certificates: optional, client_ca: {self.ca.pem}"))
+        self.curl("--cert", alice[0], "--key", alice[1], *forged)
+        self.curl(*forged)
+        self.assertEqual(seen, ["CN=alice,O=Example", None])
+        self.curl("--cert", stranger[0], "--key", stranger[1], fails=True)
+        self.reload(self.proxying(self._origins[-1], f", client_certificates: required, client_ca: {self.ca.pem}"))
+        self.curl(fails=True)
+        self.curl("--cert", alice[0], "--key", alice[1])
+
+    def test_who_says_nothing_or_nonsense(self):
+        a = self.origin_named("a")
+        self.run_with(self.proxying(a).replace("tls: {", "header_timeout: 300ms, tls: {"))
+        silent, rude = self.client(), self.client()
+        rude.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        for client in (silent, rude):
+            client.wait_end(5)
+        self.assertEqual(self.curl(), b"a")
+
+    def test_new_certificates_are_served_after_a_reload(self):
+        a = self.origin_named("a")
+        self.run_with(self.proxying(a))
+        before = self.s_client()
+        time.sleep(0.01)
+        fresh = self.ca.issue("www", "renewed.example.org", ["DNS:www.example.org"])
+        self.assertEqual(fresh, self.www)
+        self.reload(self.proxying(a))
+        self.assertNotIn("renewed", before)
+        self.assertIn("renewed", self.s_client())
+
+    def test_files_that_are_wrong(self):
+        a = self.origin_named("a")
+        self.run_with(self.proxying(a))
+        for what, why in ((self.wild[1], "www"), ("/nonexistent.key", "/nonexistent.key")):
+            said = "\n".join(self.reload(self.proxying(a).replace(str(self.www[1]), str(what)), good=False))
+            self.assertIn(why, said)
+            self.assertEqual(self.curl(), b"a")
+
+
+class ToUpstreams(TlsCase):
+
+    def serve_tls(self, pem, key, *flags):
+        """openssl s_server, which answers each request with a page of its own."""
+        port = free_port()
+        server = subprocess.Popen(["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", pem, "-key", key, "-www", "-quiet", *flags],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(server.wait, 10)
+        self.addCleanup(server.send_signal, signal.SIGKILL)
+
+        def listening():
+            return subprocess.run(["ss", "-tlnH", f"sport = :{port}"], capture_output=True, text=True, check=True).stdout
+
+        eventually(listening, 10)
+        return port
+
+
+    def to(self, port, tls):
+        return self.listener() + f"routes: [{{proxy: {{upstream: a}}}}]\nupstreams: {{a: {{endpoints: ['127.0.0.1:{port}'], tls: {tls}}}}}\n"
+
+    def test_verified_and_not(self):
+        pem, key = self.www
+        port = self.serve_tls(pem, key)
+        self.run_with(self.to(port, f"{{ca: {self.ca.pem}}}"))
+        answer = self.client().exchange()
+        self.assertEqual(answer.status, 200)
+        self.assertIn(b"TLSv1.3", answer.data)
+        for tls, good in (("{}", False), (f"{{ca: {self.ca.pem}, server_name: www.example.org}}", True),
+                          (f"{{ca: {self.ca.pem}, server_name: other.example.org}}", False),
+                          ("{insecure_accept_any_certificate: true}", True)):
+            self.reload(self.to(port, tls))
+            answer = self.client().exchange()
+            self.assertEqual(answer.status, 200 if good else 502, (tls, answer.data))
+
+
+if __name__ == "__main__":
+    unittest.main()
