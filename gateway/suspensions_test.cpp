@@ -271,6 +271,7 @@ TEST(gateway_suspensions_test, AWorkerThatWasShortOfMemoryOnceGoesOn) {
         const auto answered = sim.run(visit(where));
         EXPECT_TRUE(answered && *answered)
             << "after frame " << n << " was refused: " << (answered ? "no answer" : answered.error().message());
+        on.close(); // before what serves its connections
         ASSERT_LT(n, 1000u);
     }
 }

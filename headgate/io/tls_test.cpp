@@ -23,7 +23,6 @@ namespace headgate {
 namespace {
 
 using namespace std::chrono_literals;
-using ::testing::AllOf;
 using testing::body_byte;
 using ::testing::Each;
 using ::testing::Ge;
