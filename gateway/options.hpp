@@ -75,6 +75,17 @@ struct route_options {
     pace_limits upstream_pace() const { return {upstream_idle_timeout, upstream_rate_min, rate_grace}; }
 };
 
+// When an endpoint that fails is left alone for a while (Envoy's outlier detection).
+struct ejection_options {
+    std::uint32_t consecutive_failures = 5; // to connect or to answer; 0: never
+    std::uint32_t consecutive_5xx = 0;      // 5xx answers, or failures; 0: never
+    duration base_ejection_time = 30s;      // times the number of ejections in a row
+    duration max_ejection_time = 300s;
+    std::uint32_t max_ejection_percent = 50; // of the endpoints at one time; of two or more, always one
+
+    bool operator==(const ejection_options&) const = default;
+};
+
 // How an upstream is connected to, and how much of it is used.
 struct upstream_options {
     duration connect_timeout = 5s;
@@ -88,6 +99,8 @@ struct upstream_options {
     std::size_t connections_max = 1024; // per worker, in use or in the making; at least 1. What is more waits
     std::size_t queue_max = 1024;       // that wait, per worker; more are refused with 503
     duration queue_timeout = 5s;        // for its turn; then it is refused with 503
+
+    ejection_options ejection{};
 
     bool operator==(const upstream_options&) const = default;
 };

@@ -113,12 +113,35 @@ constexpr config_field tcp_option_fields[] = {
     time<&tcp_action::half_close_timeout>("half_close_timeout", "The same, after one side has ended."),
 };
 
+using eo = headgate::gateway::ejection_options;
+
+constexpr config_field ejection_fields[] = {
+    count<&eo::consecutive_failures>("consecutive_failures", 0, many,
+                                     "Failures in a row, to connect or to answer, that eject an endpoint. 0 for none."),
+    count<&eo::consecutive_5xx>("consecutive_5xx", 0, many,
+                                "5xx answers and failures in a row that eject an endpoint. 0 for none."),
+    time<&eo::base_ejection_time>("base_ejection_time", "How long, times the number of ejections in a row."),
+    time<&eo::max_ejection_time>("max_ejection_time", "The longest ejection."),
+    count<&eo::max_ejection_percent>("max_ejection_percent", 0, 100,
+                                     "How many of the endpoints at a time. Of two or more one may always be."),
+};
+
 using uo = headgate::gateway::upstream_options;
 
 constexpr config_field upstream_option_fields[] = {
     time<&uo::connect_timeout>("connect_timeout", "For a connection to an endpoint: 504."),
     time<&uo::keep_alive_timeout>("keep_alive_timeout", "For an unused connection in the pool: closed."),
-    count<&uo::idle_max>("idle_max", 0, many, "Unused connections kept per worker."),
+    count<&uo::idle_max>("idle_max", 0, many, "Unused connections kept per worker and endpoint."),
+    by_default("no limit", time<&uo::connection_lifetime_max>("connection_lifetime_max",
+                                                              "Age of a connection: closed when it is not in use.")),
+    by_default("no limit", count<&uo::requests_per_connection_max>("requests_per_connection_max", 1, many,
+                                                                   "Requests on a connection: closed after the last.")),
+    count<&uo::connections_max>("connections_max", 1, many,
+                                "Connections per worker, in use or in the making. Who needs one more waits."),
+    count<&uo::queue_max>("queue_max", 0, many, "How many wait for a connection, per worker: 503, or a reset."),
+    time<&uo::queue_timeout>("queue_timeout", "For a connection to become free: 503, or a reset."),
+    section<&uo::ejection>("ejection", tables::ejection,
+                           "When an endpoint that fails is left alone for a while (outlier detection)."),
 };
 
 using de = config_defaults;
@@ -366,6 +389,7 @@ constinit const config_table tcp_options{"the options of a tcp action", "", tcp_
                                          &built_in<tcp_action>};
 constinit const config_table upstream_options{
     "the options of an upstream", "", upstream_option_fields, {}, "", &built_in<uo>};
+constinit const config_table ejection{"ejection", "", ejection_fields, {}, "", &built_in<eo>};
 constinit const config_table defaults{"defaults", "", default_fields, {}, "", &built_in<de>};
 constinit const config_table listener{"a listener", "", listener_fields, {}, "", &built_in<li>};
 constinit const config_table route{"a route", "", route_fields, route_alternatives, "", &built_in<rc>};
