@@ -38,6 +38,8 @@ public:
     }
     bool is_usable(std::size_t endpoint, time_point now) noexcept;
 
+    // Whether it would be used also if there were others.
+    bool well(std::size_t endpoint) const noexcept { return !states_[endpoint].ejected && !states_[endpoint].down; }
     std::size_t ejected() const noexcept { return ejected_; }
 
 private:

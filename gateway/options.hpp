@@ -86,6 +86,33 @@ struct ejection_options {
     bool operator==(const ejection_options&) const = default;
 };
 
+// Statuses of answers, both ends included.
+struct status_range {
+    int from = 200;
+    int to = 399;
+
+    bool contains(int status) const noexcept { return from <= status && status <= to; }
+    std::string text() const; // "200-399", or "204"
+    bool operator==(const status_range&) const = default;
+};
+
+enum class health_check_type : std::uint8_t { none, tcp, http };
+
+// How endpoints are asked, whether anybody needs them or not, if they are well. An endpoint is well until proven
+// otherwise.
+struct health_check_options {
+    health_check_type type = health_check_type::none;
+    std::string path = "/"; // of an http check
+    std::string host{};     // empty: the endpoint's
+    status_range expected_statuses{};
+    duration interval = 10s;               // from the end of a check to the next
+    duration timeout = 2s;                 // for a check; none passes that takes longer
+    std::uint32_t healthy_threshold = 2;   // checks in a row, for an endpoint that was down
+    std::uint32_t unhealthy_threshold = 3; // for one that was up
+
+    bool operator==(const health_check_options&) const = default;
+};
+
 // How an upstream is connected to, and how much of it is used.
 struct upstream_options {
     duration connect_timeout = 5s;
@@ -101,6 +128,7 @@ struct upstream_options {
     duration queue_timeout = 5s;        // for its turn; then it is refused with 503
 
     ejection_options ejection{};
+    health_check_options health_check{};
 
     bool operator==(const upstream_options&) const = default;
 };

@@ -3,6 +3,7 @@
 #include <ranges>
 
 #include <gateway/cause.hpp>
+#include <gateway/health_check.hpp>
 #include <gateway/upstream.hpp>
 
 namespace headgate::gateway {
@@ -104,7 +105,7 @@ task<result<std::vector<address>>> endpoint_pool::addresses() {
     co_return addresses_;
 }
 
-task<result<upstream_lease>> endpoint_pool::connect() {
+task<result<socket>> endpoint_pool::open() {
     const auto found = co_await addresses();
     if (!found) co_return std::unexpected(found.error());
     std::error_code last = make_error_code(std::errc::address_not_available);
@@ -118,9 +119,15 @@ task<result<upstream_lease>> endpoint_pool::connect() {
             const auto shaken = co_await connect_tls(*s, *tls_, server_name_, options_.connect_timeout, &resumption_);
             if (!shaken) co_return std::unexpected(shaken.error()); // it is there, and is not who it should be
         }
-        co_return upstream_lease(*this, std::make_unique<upstream_connection>(std::move(*s)), false);
+        co_return std::move(*s);
     }
     co_return std::unexpected(last);
+}
+
+task<result<upstream_lease>> endpoint_pool::connect() {
+    auto s = co_await open();
+    if (!s) co_return std::unexpected(s.error());
+    co_return upstream_lease(*this, std::make_unique<upstream_connection>(std::move(*s)), false);
 }
 
 void endpoint_pool::retire() noexcept {
@@ -137,7 +144,7 @@ bool has_weight(const endpoint_config& e) { return e.weight != 0; }
 upstream::upstream(const upstream_config& c, tcp_liveness alive, const std::optional<tls_client_context>& tls)
     : limit_(c.options),
       health_(c.options.ejection, static_cast<std::size_t>(std::ranges::count_if(c.endpoints, has_weight))),
-      random_(std::random_device()()) {
+      health_check_(c.options.health_check), random_(std::random_device()()) {
     for (const endpoint_config& e : c.endpoints | std::views::filter(has_weight))
         endpoints_.push_back(std::make_unique<endpoint_pool>(e, c, alive, tls, health_, endpoints_.size()));
 }
@@ -184,7 +191,16 @@ task<result<upstream_lease>> upstream::connect(endpoint_pool& first, std::string
     }
 }
 
+// The first ones are spread over the interval, or all workers would ask at the same moment.
+void upstream::start_checks() {
+    if (health_check_.type == health_check_type::none) return;
+    for (std::size_t i = 0; i < endpoints_.size(); ++i)
+        checks_.spawn(
+            keep_checking(*endpoints_[i], health_check_, health_, i, health_check_.interval * below(1000) / 1000));
+}
+
 void upstream::retire() noexcept {
+    checks_.clear();
     for (const auto& e : endpoints_) e->retire();
 }
 

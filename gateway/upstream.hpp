@@ -1,6 +1,6 @@
 #pragma once
 
-#include <headgate/core/task.hpp>
+#include <headgate/core/nursery.hpp>
 #include <headgate/http/inbound.hpp>
 #include <headgate/io/resolver.hpp>
 #include <headgate/io/socket.hpp>
@@ -96,6 +96,8 @@ public:
     upstream_lease reuse() noexcept;
     // A new connection. The error is that of the last address tried.
     task<result<upstream_lease>> connect();
+    // The same, not to be lent or pooled.
+    task<result<socket>> open();
 
     // How a request went. Connects are reported by the upstream itself if they fail.
     void report(verdict v) noexcept { health_.report(place_, v, executor::current().turn_time()); }
@@ -156,9 +158,14 @@ public:
     // tried, and lives as long as the upstream. The error is that of the last one.
     task<result<upstream_lease>> connect(endpoint_pool& first, std::string_view& name);
 
+    // Begins to check the endpoints, if that is asked for; on the worker's loop.
+    void start_checks();
+
+    // Ends the checks, closes idle connections, and keeps none from now on.
     void retire() noexcept;
     std::size_t idle() const noexcept;
     std::size_t busy() const noexcept;
+    upstream_health& health() noexcept { return health_; }
     const connection_limit& limit() const noexcept { return limit_; }
 
 private:
@@ -168,8 +175,10 @@ private:
 
     connection_limit limit_;
     upstream_health health_;
+    health_check_options health_check_;
     std::vector<std::unique_ptr<endpoint_pool>> endpoints_;
     std::uint64_t random_;
+    nursery checks_;
 };
 
 } // namespace headgate::gateway

@@ -31,6 +31,7 @@ extern const text_format edited_header; // a field that may be changed: not one 
 extern const text_format header_value;  // no controls
 extern const text_format parameter;     // of a query; not empty
 extern const text_format protocol;      // a token; in lower case afterwards
+extern const text_format statuses;      // a status_range
 
 } // namespace formats
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <gateway/config/rows.hpp>
 #include <gateway/config/tables.hpp>
 
@@ -126,6 +128,39 @@ constexpr config_field ejection_fields[] = {
                                      "How many of the endpoints at a time. Of two or more one may always be."),
 };
 
+using hc = headgate::gateway::health_check_options;
+
+// The enumeration as a text.
+constexpr string_view check_types[] = {"none", "tcp", "http"};
+
+constexpr config_field check_type_field() {
+    return {.key = "type",
+            .kind = config_kind::choice,
+            .doc = "Whether a connection is enough, or there must be an answer.",
+            .choices = check_types,
+            .store =
+                [](void* o, config_scalar v) {
+                    const auto found = std::ranges::find(check_types, std::get<std::string>(v));
+                    static_cast<hc*>(o)->type = static_cast<health_check_type>(found - check_types);
+                },
+            .load = [](const void* o) -> config_scalar {
+                return std::string(check_types[static_cast<std::size_t>(static_cast<const hc*>(o)->type)]);
+            }};
+}
+
+constexpr config_field health_check_fields[] = {
+    check_type_field(),
+    text<&hc::path>("path", formats::path, "What an http check asks for, with GET."),
+    by_default("the endpoint's", text<&hc::host>("host", formats::host, "The Host of an http check.")),
+    text<&hc::expected_statuses>("expected_statuses", formats::statuses, "Answers that an http check passes with."),
+    time<&hc::interval>("interval", "From the end of a check to the next one. The first is within it, by chance."),
+    time<&hc::timeout>("timeout", "For a check. One that takes longer has failed."),
+    count<&hc::healthy_threshold>("healthy_threshold", 1, 1000,
+                                  "Checks in a row that must pass for an endpoint that is down to be used again."),
+    count<&hc::unhealthy_threshold>("unhealthy_threshold", 1, 1000,
+                                    "Checks in a row that must fail for an endpoint not to be used any more."),
+};
+
 using uo = headgate::gateway::upstream_options;
 
 constexpr config_field upstream_option_fields[] = {
@@ -142,6 +177,8 @@ constexpr config_field upstream_option_fields[] = {
     time<&uo::queue_timeout>("queue_timeout", "For a connection to become free: 503, or a reset."),
     section<&uo::ejection>("ejection", tables::ejection,
                            "When an endpoint that fails is left alone for a while (outlier detection)."),
+    section<&uo::health_check>("health_check", tables::health_check,
+                               "How endpoints are asked whether they are well, each by every worker."),
 };
 
 using de = config_defaults;
@@ -390,6 +427,7 @@ constinit const config_table tcp_options{"the options of a tcp action", "", tcp_
 constinit const config_table upstream_options{
     "the options of an upstream", "", upstream_option_fields, {}, "", &built_in<uo>};
 constinit const config_table ejection{"ejection", "", ejection_fields, {}, "", &built_in<eo>};
+constinit const config_table health_check{"health_check", "", health_check_fields, {}, "", &built_in<hc>};
 constinit const config_table defaults{"defaults", "", default_fields, {}, "", &built_in<de>};
 constinit const config_table listener{"a listener", "", listener_fields, {}, "", &built_in<li>};
 constinit const config_table route{"a route", "", route_fields, route_alternatives, "", &built_in<rc>};

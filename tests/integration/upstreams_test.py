@@ -5,7 +5,7 @@ import threading
 import time
 import unittest
 
-from support import SLACK, Client, GatewayCase, RunCase, eventually, named
+from support import SLACK, Client, GatewayCase, LeakCheck, RunCase, eventually, named
 
 
 def numbered(connection):
@@ -326,6 +326,77 @@ class Ejection(UpstreamCase):
         self.assertEqual(set(load.taken()), {"a", "b"})
         load.close()
         self.assertEqual(load.failures, [])
+
+
+class HealthChecks(UpstreamCase):
+    """Each worker asks each endpoint every 100 ms, and some more."""
+
+    def start_checked(self, endpoints, check):
+        self.start_upstream(endpoints, f", ejection: {{consecutive_failures: 0}}, health_check: {{interval: 100ms, {check}}}")
+        # A check may have been under way when the gateway was measured: at rest there is none.
+        counts = [LeakCheck(self.gateway, 1) for _ in range(10)]
+        self.leaks = min(counts, key=lambda check: check.rest["frames"])
+
+    def serve_unwell(self, well):
+        """Answers /health as told, and resets whoever asks for anything else while it is unwell."""
+
+        def handle(conn, head):
+            if head.target == "/health":
+                conn.respond(204 if well.is_set() else 503)
+                return False
+            if not well.is_set():
+                conn.reset()
+                return False
+            conn.respond(200, [], b"second")
+
+        return lambda conn: conn.serve(handle)
+
+    def test_down_and_up_again(self):
+        well = threading.Event()
+        well.set()
+        first, second = self.origin_named("first"), self.origin_named("second", self.serve_unwell(well))
+        self.start_checked([first.name, second.name], "type: http, path: /health")
+        self.assertEqual(set(self.ask(60)), {"first", "second"})
+        well.clear()
+        eventually(lambda: set(self.ask(20)) == {"first"}, 10 * SLACK, "it is found to be down")
+        self.assertEqual(set(self.ask(100)), {"first"})
+        well.set()
+        eventually(lambda: "second" in self.ask(20), 10 * SLACK, "it is found to be up")
+        self.assertEqual(set(self.ask(60)), {"first", "second"})
+
+    def test_a_machine_without_a_listener(self):
+        """Nobody is sent there once that is known, and nobody failed before."""
+        first, second = self.origin_named("first"), self.origin_named("second")
+        self.start_checked([first.name, second.name], "type: tcp, unhealthy_threshold: 2")
+        self.assertEqual(set(self.ask(60)), {"first", "second"})
+        second.close()
+        for _ in range(10):
+            self.assertEqual(set(self.ask(10)), {"first"})
+        self.origin_named("third", port=second.address[1])
+        eventually(lambda: "third" in self.ask(20), 10 * SLACK)
+
+    def test_checks_end_when_the_upstream_is_changed_or_gone(self):
+        first, second = self.origin_named("first"), self.origin_named("second")
+        self.start_checked([first.name], "type: tcp")
+        eventually(lambda: len(first.connections) >= 2, 10)
+        self.reload(self.listener() + "routes: [{proxy: {upstream: x}}]\n"
+                    f"upstreams: {{x: {{endpoints: ['{second.name}']}}}}\n", workers=1)
+        self.leaks = LeakCheck(self.gateway, 1)
+        count = len(first.connections)
+        self.assertEqual(set(self.ask(20)), {"second"})
+        begun = time.monotonic()
+        eventually(lambda: time.monotonic() - begun > 0.5)  # several intervals, in which nothing happens
+        self.assertLessEqual(len(first.connections), count + 1, "one may not have been accepted yet")
+
+    def test_when_all_are_down_all_are_used(self):
+        sorry = threading.Event()
+        origins = [self.origin_named(name, self.serve_unwell(sorry)) for name in "ab"]
+        self.start_checked([o.name for o in origins], "type: http, path: /health, unhealthy_threshold: 1")
+        eventually(lambda: all(len(o.connections) >= 2 for o in origins), 10)
+        before = [len(o.connections) for o in origins]
+        self.assertEqual(set(self.ask(30)), {502})
+        for origin, count in zip(origins, before):
+            self.assertGreater(len(origin.connections), count + 3)
 
 
 if __name__ == "__main__":
