@@ -260,6 +260,7 @@ task<upstream_lease> open_tunnel(request& rq, route r) {
     if (!permit) co_await not_admitted(rq, permit.error());
     upstream_lease up = co_await connect(rq, r, &r.upstream.pick());
     up.keep(std::move(*permit));
+    up.home().report(verdict::success);
     const chunk out = make_connected_head(rq.id.view());
     rq.status = 200;
     rq.answered = true;
@@ -317,6 +318,7 @@ task<upstream_lease> exchange(request& rq, route r) {
         rq.upstream = to.name();
         if (!again) up = to.reuse();
         if (!up) up = co_await connect(rq, r, &to);
+        rq.asked = &up.home();
         strand uploading;
         bool unsent = false; // the upstream's system has not taken a byte of the request
         if (at_hand) {
@@ -335,7 +337,9 @@ task<upstream_lease> exchange(request& rq, route r) {
         }
         std::error_code dead;
         if (co_await read_response_head(rq, r, up, dead)) {
-            if (rq.parsers->response.head().status == 101) {
+            const int status = rq.parsers->response.head().status;
+            std::exchange(rq.asked, nullptr)->report(status >= 500 ? verdict::server_error : verdict::success);
+            if (status == 101) {
                 co_await switch_protocols(rq, r, up);
                 up.keep(std::move(*permit));
                 co_return up;
@@ -351,11 +355,25 @@ task<upstream_lease> exchange(request& rq, route r) {
             co_return upstream_lease();
         }
         const bool retry = !again && up.reused() && at_hand && (unsent || idempotent(rq.verb));
+        if (up.reused()) rq.asked = nullptr; // it may have been closed for its idleness
         if (!retry) {
             rq.why = cause_of(dead, party::upstream);
             co_await fail(dead, upstream_side);
         }
     }
+}
+
+void report_failure(request& rq) noexcept {
+    if (!rq.asked) return;
+    switch (*rq.why) {
+    case cause::upstream_closed:
+    case cause::upstream_reset:
+    case cause::upstream_timeout:
+    case cause::upstream_idle:
+    case cause::upstream_protocol: rq.asked->report(verdict::failure); break;
+    default: break;
+    }
+    rq.asked = nullptr;
 }
 
 } // namespace headgate::gateway

@@ -26,4 +26,7 @@ struct route {
 // not tell.
 task<upstream_lease> exchange(request& rq, route r);
 
+// Tells the endpoint's pool of an exchange that failed, for rq.why, if the endpoint was to blame and has not answered.
+void report_failure(request& rq) noexcept;
+
 } // namespace headgate::gateway

@@ -15,6 +15,8 @@ void live_config::apply(std::shared_ptr<const snapshot> next) {
         made->upstreams.push_back(same ? std::move(same) : std::make_shared<upstream>(c, alive_, next->tls_of(n)));
     }
     made->shared = std::move(next);
+    for (const std::shared_ptr<upstream>& u : made->upstreams)
+        if (!now_ || std::ranges::find(now_->upstreams, u) == now_->upstreams.end()) u->start_checks();
     std::erase_if(retired_, [](const std::weak_ptr<upstream>& u) { return u.expired(); });
     if (now_)
         for (const std::shared_ptr<upstream>& u : now_->upstreams)

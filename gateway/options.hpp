@@ -75,6 +75,44 @@ struct route_options {
     pace_limits upstream_pace() const { return {upstream_idle_timeout, upstream_rate_min, rate_grace}; }
 };
 
+// When an endpoint that fails is left alone for a while (Envoy's outlier detection).
+struct ejection_options {
+    std::uint32_t consecutive_failures = 5; // to connect or to answer; 0: never
+    std::uint32_t consecutive_5xx = 0;      // 5xx answers, or failures; 0: never
+    duration base_ejection_time = 30s;      // times the number of ejections in a row
+    duration max_ejection_time = 300s;
+    std::uint32_t max_ejection_percent = 50; // of the endpoints at one time; of two or more, always one
+
+    bool operator==(const ejection_options&) const = default;
+};
+
+// Statuses of answers, both ends included.
+struct status_range {
+    int from = 200;
+    int to = 399;
+
+    bool contains(int status) const noexcept { return from <= status && status <= to; }
+    std::string text() const; // "200-399", or "204"
+    bool operator==(const status_range&) const = default;
+};
+
+enum class health_check_type : std::uint8_t { none, tcp, http };
+
+// How endpoints are asked, whether anybody needs them or not, if they are well. An endpoint is well until proven
+// otherwise.
+struct health_check_options {
+    health_check_type type = health_check_type::none;
+    std::string path = "/"; // of an http check
+    std::string host{};     // empty: the endpoint's
+    status_range expected_statuses{};
+    duration interval = 10s;               // from the end of a check to the next
+    duration timeout = 2s;                 // for a check; none passes that takes longer
+    std::uint32_t healthy_threshold = 2;   // checks in a row, for an endpoint that was down
+    std::uint32_t unhealthy_threshold = 3; // for one that was up
+
+    bool operator==(const health_check_options&) const = default;
+};
+
 // How an upstream is connected to, and how much of it is used.
 struct upstream_options {
     duration connect_timeout = 5s;
@@ -88,6 +126,9 @@ struct upstream_options {
     std::size_t connections_max = 1024; // per worker, in use or in the making; at least 1. What is more waits
     std::size_t queue_max = 1024;       // that wait, per worker; more are refused with 503
     duration queue_timeout = 5s;        // for its turn; then it is refused with 503
+
+    ejection_options ejection{};
+    health_check_options health_check{};
 
     bool operator==(const upstream_options&) const = default;
 };

@@ -210,6 +210,7 @@ task<> proxy::pass_on(request& rq, const snapshot::route& r, const proxy_action&
     }
     const flow_error& e = end.error();
     if (!rq.why) rq.why = cause_of(e.code, e.where == side::source ? party::upstream : party::client);
+    report_failure(rq);
     if (rq.answered || *rq.why == cause::client_closed || *rq.why == cause::client_reset) {
         rq.client.reset(); // what it has of the answer must not look whole
         rq.persistent = false;

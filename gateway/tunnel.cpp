@@ -84,6 +84,7 @@ task<> tunnel::run(connection& c) {
         }
         c.up = std::move(*up);
         c.up.keep(std::move(*permit));
+        c.up.home().report(verdict::success);
     }
     c.joined.emplace(duplex{.on = worker_,
                             .client = c.client,

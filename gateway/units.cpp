@@ -1,5 +1,6 @@
 #include <headgate/http/authority.hpp>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <limits>
@@ -75,6 +76,23 @@ std::expected<endpoint, std::string> parse_http_url(std::string_view text) {
     std::string with_port(rest);
     if (a->port == 0) with_port = std::string(a->host) + ":80";
     return parse_endpoint(with_port);
+}
+
+std::expected<status_range, std::string> parse_status_range(std::string_view text) {
+    status_range r;
+    const std::size_t dash = std::min(text.find('-'), text.size());
+    const auto read = [](std::string_view number, int& to) {
+        const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), to);
+        return error == std::errc() && end == number.data() + number.size() && to >= 200 && to <= 599;
+    };
+    const std::string_view last = dash == text.size() ? text : text.substr(dash + 1);
+    if (!read(text.substr(0, dash), r.from) || !read(last, r.to) || r.from > r.to)
+        return std::unexpected("'" + std::string(text) + "' is not statuses; write 200-399, or 204");
+    return r;
+}
+
+std::string status_range::text() const {
+    return from == to ? std::to_string(from) : std::to_string(from) + "-" + std::to_string(to);
 }
 
 std::string endpoint::text() const {

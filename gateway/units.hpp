@@ -20,6 +20,9 @@ std::expected<endpoint, std::string> parse_http_url(std::string_view text);
 // "host:port"; the host may be a name, an IPv4 address, or an IPv6 address in brackets.
 std::expected<endpoint, std::string> parse_endpoint(std::string_view text);
 
+// "200-399", or a single status; from 200 to 599.
+std::expected<status_range, std::string> parse_status_range(std::string_view text);
+
 std::string format_duration(duration d);
 std::string format_bytes(std::size_t n);
 

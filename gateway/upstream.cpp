@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <random>
+#include <ranges>
 
 #include <gateway/cause.hpp>
+#include <gateway/health_check.hpp>
 #include <gateway/upstream.hpp>
 
 namespace headgate::gateway {
@@ -103,7 +105,7 @@ task<result<std::vector<address>>> endpoint_pool::addresses() {
     co_return addresses_;
 }
 
-task<result<upstream_lease>> endpoint_pool::connect() {
+task<result<socket>> endpoint_pool::open() {
     const auto found = co_await addresses();
     if (!found) co_return std::unexpected(found.error());
     std::error_code last = make_error_code(std::errc::address_not_available);
@@ -117,9 +119,15 @@ task<result<upstream_lease>> endpoint_pool::connect() {
             const auto shaken = co_await connect_tls(*s, *tls_, server_name_, options_.connect_timeout, &resumption_);
             if (!shaken) co_return std::unexpected(shaken.error()); // it is there, and is not who it should be
         }
-        co_return upstream_lease(*this, std::make_unique<upstream_connection>(std::move(*s)), false);
+        co_return std::move(*s);
     }
     co_return std::unexpected(last);
+}
+
+task<result<upstream_lease>> endpoint_pool::connect() {
+    auto s = co_await open();
+    if (!s) co_return std::unexpected(s.error());
+    co_return upstream_lease(*this, std::make_unique<upstream_connection>(std::move(*s)), false);
 }
 
 void endpoint_pool::retire() noexcept {
@@ -127,32 +135,47 @@ void endpoint_pool::retire() noexcept {
     close_idle();
 }
 
+namespace {
+
+bool has_weight(const endpoint_config& e) { return e.weight != 0; }
+
+} // namespace
+
 upstream::upstream(const upstream_config& c, tcp_liveness alive, const std::optional<tls_client_context>& tls)
-    : limit_(c.options), random_(std::random_device()()) {
-    for (const endpoint_config& e : c.endpoints)
-        endpoints_.push_back(std::make_unique<endpoint_pool>(e, c, alive, tls));
+    : limit_(c.options),
+      health_(c.options.ejection, static_cast<std::size_t>(std::ranges::count_if(c.endpoints, has_weight))),
+      health_check_(c.options.health_check), random_(std::random_device()()) {
+    for (const endpoint_config& e : c.endpoints | std::views::filter(has_weight))
+        endpoints_.push_back(std::make_unique<endpoint_pool>(e, c, alive, tls, health_, endpoints_.size()));
 }
 
 // xorshift64* (S. Vigna, 2016): fast, and good enough to choose by.
-std::uint64_t upstream::random() noexcept {
+std::size_t upstream::below(std::size_t n) noexcept {
     random_ |= 1;
     random_ ^= random_ >> 12;
     random_ ^= random_ << 25;
     random_ ^= random_ >> 27;
-    return random_ * 0x2545f4914f6cdd1d >> 32;
+    return (random_ * 0x2545f4914f6cdd1d >> 32) * n >> 32;
 }
 
 endpoint_pool& upstream::pick(const endpoint_pool* not_this) noexcept {
-    if (endpoints_.size() == 1) return *endpoints_.front();
-    const auto any = [&]() -> endpoint_pool& { return *endpoints_[random() * endpoints_.size() >> 32]; };
-    endpoint_pool* a = &any();
-    endpoint_pool* b = &any();
-    while (a == not_this) a = &any();
-    while (b == not_this || (b == a && endpoints_.size() > (not_this ? 2u : 1u))) b = &any();
+    const auto usable = health_.usable(executor::current().turn_time());
+    const auto at = [&](std::size_t i) -> endpoint_pool& { return *endpoints_[usable[i]]; };
+    std::size_t skipped = usable.size();
+    for (std::size_t i = 0; not_this && i < usable.size(); ++i)
+        if (&at(i) == not_this) skipped = i;
+    const std::size_t candidates = usable.size() - (skipped < usable.size() ? 1 : 0);
+    if (candidates == 0) return at(skipped);
+    const auto candidate = [&](std::size_t i) -> endpoint_pool& { return at(i < skipped ? i : i + 1); };
+    const std::size_t one = below(candidates);
+    endpoint_pool& a = candidate(one);
+    if (candidates == 1) return a;
+    const std::size_t other = below(candidates - 1);
+    endpoint_pool& b = candidate(other < one ? other : other + 1);
     const auto load = [](const endpoint_pool& e) {
         return static_cast<double>(e.busy() + 1) / static_cast<double>(e.weight());
     };
-    return load(*a) <= load(*b) ? *a : *b;
+    return load(a) <= load(b) ? a : b;
 }
 
 task<result<upstream_lease>> upstream::connect(endpoint_pool& first, std::string_view& name) {
@@ -160,12 +183,24 @@ task<result<upstream_lease>> upstream::connect(endpoint_pool& first, std::string
     for (std::size_t tried = 1;; ++tried) {
         name = to->name();
         auto c = co_await to->connect();
-        if (c || tried == std::min(endpoints_.size(), connect_tries_max) || out_of_resources(c.error())) co_return c;
-        to = &pick(to);
+        if (c || out_of_resources(c.error())) co_return c;
+        to->report(verdict::failure);
+        endpoint_pool* const next = &pick(to);
+        if (next == to || tried == connect_tries_max) co_return c;
+        to = next;
     }
 }
 
+// The first ones are spread over the interval, or all workers would ask at the same moment.
+void upstream::start_checks() {
+    if (health_check_.type == health_check_type::none) return;
+    for (std::size_t i = 0; i < endpoints_.size(); ++i)
+        checks_.spawn(
+            keep_checking(*endpoints_[i], health_check_, health_, i, health_check_.interval * below(1000) / 1000));
+}
+
 void upstream::retire() noexcept {
+    checks_.clear();
     for (const auto& e : endpoints_) e->retire();
 }
 

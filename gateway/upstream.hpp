@@ -1,6 +1,6 @@
 #pragma once
 
-#include <headgate/core/task.hpp>
+#include <headgate/core/nursery.hpp>
 #include <headgate/http/inbound.hpp>
 #include <headgate/io/resolver.hpp>
 #include <headgate/io/socket.hpp>
@@ -11,6 +11,7 @@
 
 #include <gateway/config.hpp>
 #include <gateway/connection_limit.hpp>
+#include <gateway/health.hpp>
 
 namespace headgate::gateway {
 
@@ -58,6 +59,7 @@ public:
     explicit operator bool() const noexcept { return c_ != nullptr; }
     socket& connection() const noexcept { return c_->connection; }
     http::inbound& in() const noexcept { return c_->in; }
+    endpoint_pool& home() const noexcept { return *home_; }
     // Whether it has carried an exchange before: then it may turn out to be dead.
     bool reused() const noexcept { return reused_; }
     // Keeps the permit until the lease ends.
@@ -81,10 +83,11 @@ private:
 // One worker's connections to one endpoint of an upstream.
 class endpoint_pool {
 public:
+    // It is the endpoint number `place` of those whose health is kept.
     endpoint_pool(const endpoint_config& e, const upstream_config& u, tcp_liveness alive,
-                  std::optional<tls_client_context> tls)
+                  std::optional<tls_client_context> tls, upstream_health& health, std::size_t place)
         : to_(e.where), name_(to_.text()), weight_(e.weight), options_(u.options), alive_(alive), tls_(std::move(tls)),
-          server_name_(u.tls.server_name.empty() ? to_.host : u.tls.server_name) {}
+          server_name_(u.tls.server_name.empty() ? to_.host : u.tls.server_name), health_(health), place_(place) {}
     endpoint_pool(const endpoint_pool&) = delete;
     endpoint_pool& operator=(const endpoint_pool&) = delete;
     ~endpoint_pool() { close_idle(); }
@@ -93,6 +96,11 @@ public:
     upstream_lease reuse() noexcept;
     // A new connection. The error is that of the last address tried.
     task<result<upstream_lease>> connect();
+    // The same, not to be lent or pooled.
+    task<result<socket>> open();
+
+    // How a request went. Connects are reported by the upstream itself if they fail.
+    void report(verdict v) noexcept { health_.report(place_, v, executor::current().turn_time()); }
 
     void close_idle() noexcept;
     // Closes idle connections, and keeps none from now on.
@@ -125,12 +133,14 @@ private:
     std::optional<tls_client_context> tls_;
     std::string server_name_;
     tls_resumption resumption_;
+    upstream_health& health_;
+    std::size_t place_;
     list_node idle_; // used last first; owns its members
     std::size_t idle_count_ = 0;
     std::size_t busy_ = 0;
 };
 
-// One worker's view of an upstream: its endpoints, and which of them is next.
+// One worker's view of an upstream: its endpoints, and which of them is next. Endpoints without weight are left out.
 class upstream {
 public:
     upstream(const upstream_config& c, tcp_liveness alive, const std::optional<tls_client_context>& tls = std::nullopt);
@@ -140,26 +150,35 @@ public:
     connection_limit::admission admit() noexcept { return limit_.admit(); }
 
     // The endpoint for a request: of two by chance, the one with fewer requests for its weight (the power of two
-    // choices; M. Mitzenmacher, 2001). With `not_this` another, if there is one.
+    // choices; M. Mitzenmacher, 2001). Only of those that are healthy; see upstream_health. With `not_this` another, if
+    // there is one.
     endpoint_pool& pick(const endpoint_pool* not_this = nullptr) noexcept;
     // A new connection to `first`, or to another endpoint if that cannot be reached: nothing has been sent yet. A
     // machine that is short of descriptors is short of them for all endpoints. `name` becomes that of the last one
     // tried, and lives as long as the upstream. The error is that of the last one.
     task<result<upstream_lease>> connect(endpoint_pool& first, std::string_view& name);
 
+    // Begins to check the endpoints, if that is asked for; on the worker's loop.
+    void start_checks();
+
+    // Ends the checks, closes idle connections, and keeps none from now on.
     void retire() noexcept;
     std::size_t idle() const noexcept;
     std::size_t busy() const noexcept;
+    upstream_health& health() noexcept { return health_; }
     const connection_limit& limit() const noexcept { return limit_; }
 
 private:
-    std::uint64_t random() noexcept;
+    std::size_t below(std::size_t n) noexcept; // by chance
 
     static constexpr std::size_t connect_tries_max = 3;
 
     connection_limit limit_;
+    upstream_health health_;
+    health_check_options health_check_;
     std::vector<std::unique_ptr<endpoint_pool>> endpoints_;
     std::uint64_t random_;
+    nursery checks_;
 };
 
 } // namespace headgate::gateway

@@ -25,6 +25,8 @@ bool is_name(std::string& text) {
 bool is_listen(std::string& text) { return address::parse(text).has_value(); }
 bool is_endpoint(std::string& text) { return parse_endpoint(text).has_value(); }
 
+bool is_statuses(std::string& text) { return parse_status_range(text).has_value(); }
+
 bool is_host_to_match(std::string& text) {
     text = http::lower_case(text);
     return is_route_host(text);
@@ -86,5 +88,7 @@ const text_format parameter{"the name of a parameter of the query", "version", "
 const text_format file{"a file", "/etc/headgate/ca.pem", ".", &is_not_empty};
 const text_format alpn{"the name of a protocol in TLS", "http/1.1", ".", &is_not_empty};
 const text_format protocol{"the name of a protocol", "websocket", "^[^ ,]+$", &is_protocol};
+const text_format statuses{"statuses from 200 to 599: a range, or one", "200-399", "^[0-9]{3}(-[0-9]{3})?$",
+                           &is_statuses};
 
 } // namespace headgate::gateway::formats

@@ -46,6 +46,8 @@ void assign(T& member, config_scalar value) {
         assign(member.emplace(), std::move(value));
     } else if constexpr (std::same_as<T, address>) {
         member = address::parse(std::get<std::string>(value)).value_or(address());
+    } else if constexpr (std::same_as<T, status_range>) {
+        member = parse_status_range(std::get<std::string>(value)).value_or(status_range());
     } else if constexpr (std::same_as<T, endpoint>) {
         member = parse_endpoint(std::get<std::string>(value)).value_or(endpoint());
     } else if constexpr (std::integral<T> && !std::same_as<T, bool>) {
@@ -64,7 +66,7 @@ template <class T>
 config_scalar value_of(const T& member) {
     if constexpr (optional_value<T>::value) {
         return member ? value_of(*member) : config_scalar();
-    } else if constexpr (std::same_as<T, address> || std::same_as<T, endpoint>) {
+    } else if constexpr (std::same_as<T, address> || std::same_as<T, endpoint> || std::same_as<T, status_range>) {
         return member.text();
     } else if constexpr (std::integral<T> && !std::same_as<T, bool>) {
         if (member == std::numeric_limits<T>::max()) return config_unlimited;

@@ -115,21 +115,70 @@ constexpr config_field tcp_option_fields[] = {
     time<&tcp_action::half_close_timeout>("half_close_timeout", "The same, after one side has ended."),
 };
 
+using eo = headgate::gateway::ejection_options;
+
+constexpr config_field ejection_fields[] = {
+    count<&eo::consecutive_failures>("consecutive_failures", 0, many,
+                                     "Failures in a row, to connect or to answer, that eject an endpoint. 0 for none."),
+    count<&eo::consecutive_5xx>("consecutive_5xx", 0, many,
+                                "5xx answers and failures in a row that eject an endpoint. 0 for none."),
+    time<&eo::base_ejection_time>("base_ejection_time", "How long, times the number of ejections in a row."),
+    time<&eo::max_ejection_time>("max_ejection_time", "The longest ejection."),
+    count<&eo::max_ejection_percent>("max_ejection_percent", 0, 100,
+                                     "How many of the endpoints at a time. Of two or more one may always be."),
+};
+
+using hc = headgate::gateway::health_check_options;
+
+// The enumeration as a text.
+constexpr string_view check_types[] = {"none", "tcp", "http"};
+
+constexpr config_field check_type_field() {
+    return {.key = "type",
+            .kind = config_kind::choice,
+            .doc = "Whether a connection is enough, or there must be an answer.",
+            .choices = check_types,
+            .store =
+                [](void* o, config_scalar v) {
+                    const auto found = std::ranges::find(check_types, std::get<std::string>(v));
+                    static_cast<hc*>(o)->type = static_cast<health_check_type>(found - check_types);
+                },
+            .load = [](const void* o) -> config_scalar {
+                return std::string(check_types[static_cast<std::size_t>(static_cast<const hc*>(o)->type)]);
+            }};
+}
+
+constexpr config_field health_check_fields[] = {
+    check_type_field(),
+    text<&hc::path>("path", formats::path, "What an http check asks for, with GET."),
+    by_default("the endpoint's", text<&hc::host>("host", formats::host, "The Host of an http check.")),
+    text<&hc::expected_statuses>("expected_statuses", formats::statuses, "Answers that an http check passes with."),
+    time<&hc::interval>("interval", "From the end of a check to the next one. The first is within it, by chance."),
+    time<&hc::timeout>("timeout", "For a check. One that takes longer has failed."),
+    count<&hc::healthy_threshold>("healthy_threshold", 1, 1000,
+                                  "Checks in a row that must pass for an endpoint that is down to be used again."),
+    count<&hc::unhealthy_threshold>("unhealthy_threshold", 1, 1000,
+                                    "Checks in a row that must fail for an endpoint not to be used any more."),
+};
+
 using uo = headgate::gateway::upstream_options;
 
 constexpr config_field upstream_option_fields[] = {
     time<&uo::connect_timeout>("connect_timeout", "For a connection to an endpoint: 504."),
     time<&uo::keep_alive_timeout>("keep_alive_timeout", "For an unused connection in the pool: closed."),
-    count<&uo::idle_max>("idle_max", 0, many, "Unused connections kept per worker."),
-    count<&uo::connections_max>(
-        "connections_max", 1, many,
-        "Connections per worker, in use or in the making. Who needs one more waits in a queue."),
-    count<&uo::queue_max>("queue_max", 0, many, "Requests in that queue, per worker. More are answered 503."),
-    time<&uo::queue_timeout>("queue_timeout", "In that queue: 503."),
-    by_default("none", time<&uo::connection_lifetime_max>("connection_lifetime_max",
-                                                          "For a connection; closed when nobody uses it.")),
-    by_default("none", size<&uo::requests_per_connection_max>("requests_per_connection_max", 1, config_unlimited,
-                                                              "Requests on a connection; then it is closed.")),
+    count<&uo::idle_max>("idle_max", 0, many, "Unused connections kept per worker and endpoint."),
+    by_default("no limit", time<&uo::connection_lifetime_max>("connection_lifetime_max",
+                                                              "Age of a connection: closed when it is not in use.")),
+    by_default("no limit", count<&uo::requests_per_connection_max>("requests_per_connection_max", 1, many,
+                                                                   "Requests on a connection: closed after the last.")),
+    count<&uo::connections_max>("connections_max", 1, many,
+                                "Connections per worker, in use or in the making. Who needs one more waits."),
+    count<&uo::queue_max>("queue_max", 0, many, "How many wait for a connection, per worker: 503, or a reset."),
+    time<&uo::queue_timeout>("queue_timeout", "For a connection to become free: 503, or a reset."),
+    section<&uo::ejection>("ejection", tables::ejection,
+                           "When an endpoint that fails is left alone for a while (outlier detection)."),
+    section<&uo::health_check>("health_check", tables::health_check,
+                               "How endpoints are asked whether they are well, each by every worker."),
 };
 
 using de = config_defaults;
@@ -456,6 +505,8 @@ constinit const config_table tcp_options{"the options of a tcp action", "", tcp_
                                          &built_in<tcp_action>};
 constinit const config_table upstream_options{
     "the options of an upstream", "", upstream_option_fields, {}, "", &built_in<uo>};
+constinit const config_table ejection{"ejection", "", ejection_fields, {}, "", &built_in<eo>};
+constinit const config_table health_check{"health_check", "", health_check_fields, {}, "", &built_in<hc>};
 constinit const config_table defaults{"defaults", "", default_fields, {}, "", &built_in<de>};
 constinit const config_table listener{"a listener", "", listener_fields, {}, "", &built_in<li>};
 constinit const config_table route{"a route", "", route_fields, route_alternatives, "", &built_in<rc>};

@@ -18,6 +18,8 @@ extern const config_table listener_options;
 extern const config_table proxy_options;
 extern const config_table tcp_options;
 extern const config_table upstream_options;
+extern const config_table ejection;
+extern const config_table health_check;
 extern const config_table defaults;
 extern const config_table listener;
 extern const config_table route;

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""How much of an upstream is used: connections that may be in use, who waits for one, and how long one lives."""
+"""How an upstream is used: how many connections, who waits for one, how long one lives, and which endpoints are left out."""
 
+import threading
 import time
 import unittest
 
-from support import GatewayCase, eventually
+from support import SLACK, Client, GatewayCase, LeakCheck, RunCase, eventually, named
 
 
 def numbered(connection):
@@ -187,6 +188,215 @@ class Age(GatewayCase):
         upstream.respond(body=b"whole")
         self.assertEqual(client.response().data, b"whole")
         self.assertEqual(upstream.wait_end().kind, "fin")
+
+
+def broken(connection):
+    """Resets every connection once it has been asked something."""
+    connection.recv_head()
+    connection.reset()
+
+
+class Load:
+    """Clients that ask one thing after the other, on connections that are kept. Counts the answers by status."""
+
+    def __init__(self, address, clients):
+        self.address, self.stopped = address, threading.Event()
+        self.lock, self.counts, self.failures = threading.Lock(), {}, []
+        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(clients)]
+        for thread in self.threads:
+            thread.start()
+
+    def _run(self):
+        client = Client(self.address)
+        try:
+            while not self.stopped.is_set():
+                answer = client.exchange()
+                with self.lock:
+                    key = answer.data.decode() if answer.status == 200 else answer.status
+                    self.counts[key] = self.counts.get(key, 0) + 1
+        except Exception as e:  # pylint: disable=broad-except
+            self.failures.append(e)
+        finally:
+            client.close()
+
+    def taken(self):
+        """The counts since the last time."""
+        with self.lock:
+            counts, self.counts = self.counts, {}
+            return counts
+
+    def wait(self, key, more):
+        """Until there were so many more answers of this kind."""
+
+        def count():
+            with self.lock:
+                return self.counts.get(key, 0)
+
+        goal = count() + more
+        eventually(lambda: count() >= goal, 10 * SLACK, f"{more} more answers {key}: {self.counts}, {self.failures}")
+
+    def close(self):
+        self.stopped.set()
+        for thread in self.threads:
+            thread.join(10)
+
+
+class UpstreamCase(RunCase):
+    def start_upstream(self, endpoints, options=""):
+        names = ", ".join(f"'{e}'" for e in endpoints)
+        self.run_with(self.listener() + "routes: [{proxy: {upstream: x}}]\n"
+                      f"upstreams: {{x: {{endpoints: [{names}]{options}}}}}\n", workers=1)
+
+    def ask(self, count):
+        """The answers to so many requests, one after the other: bodies, and statuses of failures."""
+        client = self.client()
+        answers = [client.exchange() for _ in range(count)]
+        client.close()
+        return [answer.data.decode() if answer.status == 200 else answer.status for answer in answers]
+
+
+class Ejection(UpstreamCase):
+    def test_an_endpoint_that_fails_is_left_alone(self):
+        """Of many requests only so many fail as it takes to know."""
+        good, bad = self.origin_named("good"), self.origin_named("bad", broken)
+        self.start_upstream([good.name, bad.name], ", ejection: {consecutive_failures: 3}")
+        answers = self.ask(200)
+        self.assertEqual((answers.count(502), answers.count("good")), (3, 197))
+        self.assertEqual(len(bad.connections), 3)
+
+    def test_it_is_tried_again_and_taken_back(self):
+        well = threading.Event()
+        good = self.origin_named("good")
+        sick = self.origin_named("sick", lambda conn: (named("sick") if well.is_set() else broken)(conn))
+        self.start_upstream([good.name, sick.name], ", ejection: {consecutive_failures: 2, base_ejection_time: 300ms}")
+        self.assertEqual(self.ask(100).count(502), 2)
+        begun = time.monotonic()
+        self.assertEqual(eventually(lambda: self.ask(5).count(502), 10), 1, "one failure is enough the second time")
+        again = time.monotonic()
+        well.set()
+        eventually(lambda: "sick" in self.ask(5), 10)
+        self.assertGreater(again - begun, 0.2)
+        self.assertGreater(time.monotonic() - again, 0.5, "it was left alone for twice as long")
+        self.assertEqual(self.ask(50).count(502), 0)
+
+    def answers_with_a_sorry_one(self, options):
+        good = self.origin_named("good")
+        bad = self.origin_named("bad", lambda conn: conn.serve(lambda c, head: c.respond(503, [], b"sorry")))
+        self.start_upstream([good.name, bad.name], options)
+        return self.ask(100)
+
+    def test_who_answers_5xx_is_not_ejected(self):
+        self.assertGreater(self.answers_with_a_sorry_one("").count(503), 10)
+
+    def test_who_answers_5xx_is_ejected_if_that_is_asked_for(self):
+        self.assertEqual(self.answers_with_a_sorry_one(", ejection: {consecutive_5xx: 4}").count(503), 4)
+
+    def test_a_single_endpoint_is_always_used(self):
+        bad = self.origin_named("bad", broken)
+        self.start_upstream([bad.name], ", ejection: {consecutive_failures: 1}")
+        self.assertEqual(self.ask(10), [502] * 10)
+        self.assertEqual(len(bad.connections), 10)
+
+    def test_when_all_are_ejected_all_are_used(self):
+        well = threading.Event()
+        script = lambda conn: (named("well") if well.is_set() else broken)(conn)
+        both = [self.origin_named(name, script).name for name in "ab"]
+        self.start_upstream(both, ", ejection: {consecutive_failures: 1, max_ejection_percent: 100}")
+        self.assertEqual(self.ask(10), [502] * 10)
+        well.set()
+        self.assertEqual(self.ask(10), ["well"] * 10)
+
+    def test_killed_and_back_under_load(self):
+        """Only what was in progress there fails: who cannot connect is sent to another."""
+        clients = 8
+        a, b = self.origin_named("a"), self.origin_named("b")
+        self.start_upstream([a.name, b.name], ", ejection: {consecutive_failures: 2, base_ejection_time: 300ms}")
+        load = Load(self.gateway.address, clients)
+        self.addCleanup(load.close)
+        load.wait("a", 20)
+        load.wait("b", 20)
+        a.close()
+        load.wait("b", 500)
+        counts = load.taken()
+        self.assertLessEqual(sum(n for key, n in counts.items() if key not in ("a", "b")), clients, counts)
+        load.wait("b", 1000)
+        self.assertEqual(set(load.taken()), {"b"}, "what begins later does not fail")
+        self.origin_named("a", port=a.address[1])
+        load.wait("a", 100)
+        self.assertEqual(set(load.taken()), {"a", "b"})
+        load.close()
+        self.assertEqual(load.failures, [])
+
+
+class HealthChecks(UpstreamCase):
+    """Each worker asks each endpoint every 100 ms, and some more."""
+
+    def start_checked(self, endpoints, check):
+        self.start_upstream(endpoints, f", ejection: {{consecutive_failures: 0}}, health_check: {{interval: 100ms, {check}}}")
+        # A check may have been under way when the gateway was measured: at rest there is none.
+        counts = [LeakCheck(self.gateway, 1) for _ in range(10)]
+        self.leaks = min(counts, key=lambda check: check.rest["frames"])
+
+    def serve_unwell(self, well):
+        """Answers /health as told, and resets whoever asks for anything else while it is unwell."""
+
+        def handle(conn, head):
+            if head.target == "/health":
+                conn.respond(204 if well.is_set() else 503)
+                return False
+            if not well.is_set():
+                conn.reset()
+                return False
+            conn.respond(200, [], b"second")
+
+        return lambda conn: conn.serve(handle)
+
+    def test_down_and_up_again(self):
+        well = threading.Event()
+        well.set()
+        first, second = self.origin_named("first"), self.origin_named("second", self.serve_unwell(well))
+        self.start_checked([first.name, second.name], "type: http, path: /health")
+        self.assertEqual(set(self.ask(60)), {"first", "second"})
+        well.clear()
+        eventually(lambda: set(self.ask(20)) == {"first"}, 10 * SLACK, "it is found to be down")
+        self.assertEqual(set(self.ask(100)), {"first"})
+        well.set()
+        eventually(lambda: "second" in self.ask(20), 10 * SLACK, "it is found to be up")
+        self.assertEqual(set(self.ask(60)), {"first", "second"})
+
+    def test_a_machine_without_a_listener(self):
+        """Nobody is sent there once that is known, and nobody failed before."""
+        first, second = self.origin_named("first"), self.origin_named("second")
+        self.start_checked([first.name, second.name], "type: tcp, unhealthy_threshold: 2")
+        self.assertEqual(set(self.ask(60)), {"first", "second"})
+        second.close()
+        for _ in range(10):
+            self.assertEqual(set(self.ask(10)), {"first"})
+        self.origin_named("third", port=second.address[1])
+        eventually(lambda: "third" in self.ask(20), 10 * SLACK)
+
+    def test_checks_end_when_the_upstream_is_changed_or_gone(self):
+        first, second = self.origin_named("first"), self.origin_named("second")
+        self.start_checked([first.name], "type: tcp")
+        eventually(lambda: len(first.connections) >= 2, 10)
+        self.reload(self.listener() + "routes: [{proxy: {upstream: x}}]\n"
+                    f"upstreams: {{x: {{endpoints: ['{second.name}']}}}}\n", workers=1)
+        self.leaks = LeakCheck(self.gateway, 1)
+        count = len(first.connections)
+        self.assertEqual(set(self.ask(20)), {"second"})
+        begun = time.monotonic()
+        eventually(lambda: time.monotonic() - begun > 0.5)  # several intervals, in which nothing happens
+        self.assertLessEqual(len(first.connections), count + 1, "one may not have been accepted yet")
+
+    def test_when_all_are_down_all_are_used(self):
+        sorry = threading.Event()
+        origins = [self.origin_named(name, self.serve_unwell(sorry)) for name in "ab"]
+        self.start_checked([o.name for o in origins], "type: http, path: /health, unhealthy_threshold: 1")
+        eventually(lambda: all(len(o.connections) >= 2 for o in origins), 10)
+        before = [len(o.connections) for o in origins]
+        self.assertEqual(set(self.ask(30)), {502})
+        for origin, count in zip(origins, before):
+            self.assertGreater(len(origin.connections), count + 3)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,13 @@ from .gateway import BINARY, SANITIZED, Gateway, LogLine
 from .listener import full_listener
 from .message import ProtocolError, RequestHead, ResponseHead, chunk, request, response
 from .origin import Connection, Origin
+from .run_case import RunCase, free_port, named
 from .swarm import Crowd, Swarm
 from .wait import eventually
 from .wire import Body, Cut, End, Wire
 
 __all__ = [
-    "BINARY", "GONE", "SANITIZED", "SLACK", "Body", "Client", "Connection", "Crowd", "Cut", "End", "Gateway", "GatewayCase",
-    "LeakCheck", "LogLine", "Origin", "ProtocolError", "RequestHead", "Response", "ResponseHead", "Swarm", "Wire", "chunk",
-    "eventually", "full_listener", "problem", "process", "request", "response"]
+    "BINARY", "GONE", "SANITIZED", "SLACK", "Body", "Client", "Connection", "Crowd", "Cut", "End", "Gateway",
+    "GatewayCase", "LeakCheck", "LogLine", "Origin", "ProtocolError", "RequestHead", "Response", "ResponseHead",
+    "RunCase", "Swarm", "Wire", "chunk", "eventually", "free_port", "full_listener", "named", "problem", "process",
+    "request", "response"]

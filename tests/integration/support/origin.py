@@ -47,14 +47,14 @@ class Connection(Wire):
 
 
 class Origin:
-    """Listens on an ephemeral port of 127.0.0.1. Keeps every connection there ever was in `connections`."""
+    """Listens on 127.0.0.1, on a port of its own unless told. Keeps every connection there ever was in `connections`."""
 
-    def __init__(self, script=None, receive_buffer=None, backlog=1024):
+    def __init__(self, script=None, receive_buffer=None, backlog=1024, port=0):
         self.listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.listener.bind(("127.0.0.1", 0))
+        self.listener.bind(("127.0.0.1", port))
         self.listener.listen(backlog)
         self.address = self.listener.getsockname()
         self.script = script

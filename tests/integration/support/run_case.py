@@ -1,0 +1,68 @@
+"""A gateway that serves what a file says."""
+
+import os
+import signal
+import socket
+import tempfile
+from pathlib import Path
+
+from .case import GatewayCase, LeakCheck
+from .gateway import Gateway
+from .origin import Origin
+from .wait import eventually
+
+
+def named(name):
+    """An origin that says who it is and what it was asked."""
+
+    def script(conn):
+        def handle(conn, head):
+            conn.recv_body(head)
+            fields = [("X-Origin", name), ("X-Target", head.target), ("X-Host", head["Host"])]
+            fields += [("X-Seen-" + f, head[f]) for f in ("X-Team", "X-Old", "X-Forwarded-Proto") if f in head]
+            conn.respond(200, fields + [("X-Secret", "of the origin")], name.encode())
+
+        conn.serve(handle)
+
+    return script
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+class RunCase(GatewayCase):
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.file = Path(folder.name) / "headgate.yaml"
+        self.port = free_port()
+
+    def origin_named(self, name, script=None, port=0):
+        origin = Origin(script or named(name), port=port)
+        self._origins.append(origin)
+        return origin
+
+    def write(self, text):
+        # As an editor does: at no time is there half a file.
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text(text)
+        os.replace(fresh, self.file)
+
+    def run_with(self, text, workers=2):
+        self.write(f"server: {{workers: {workers}}}\n" + text)
+        self.gateway = Gateway("run", None, arguments=["-c", str(self.file)])
+        self.leaks = LeakCheck(self.gateway, workers)
+
+    def reload(self, text, workers=2, good=True):
+        self.write(f"server: {{workers: {workers}}}\n" + text)
+        before = len(self.gateway.errors)
+        self.gateway.signal(signal.SIGHUP)
+        wanted = "headgate: reloaded:" if good else "headgate: not reloaded"
+        eventually(lambda: any(wanted in line for line in self.gateway.errors[before:]), 10)
+        return self.gateway.errors[before:]
+
+    def listener(self, name="web", port=None):
+        return f"listeners: [{{name: {name}, address: '127.0.0.1:{port or self.port}'}}]\n"
