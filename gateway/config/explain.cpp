@@ -228,12 +228,19 @@ private:
     }
 
     // One line per option: its value and where that comes from.
-    void options(const config_table& table, const void* object, const std::string& own, const std::string& defaults) {
+    void options(const config_table& table, const void* object, const std::string& own, const std::string& defaults,
+                 const std::string& within = {}) {
         for (const config_field* f : all_fields(table)) {
+            const std::string key = within + std::string(f->key);
+            if (f->table) {
+                if (f->peek)
+                    options(*f->table, f->peek(object), path_of(own, f->key), path_of(defaults, f->key), key + ".");
+                continue;
+            }
             std::string from = place(path_of(own, f->key));
             if (from.empty())
                 if (from = place(path_of(defaults, f->key)); !from.empty()) from += ", defaults";
-            print("    {:<32}{:<12}{}\n", f->key, write_scalar(*f, f->load(object)), from.empty() ? "built in" : from);
+            print("    {:<34}{:<12}{}\n", key, write_scalar(*f, f->load(object)), from.empty() ? "built in" : from);
         }
     }
 
