@@ -37,7 +37,7 @@ inline constexpr std::int64_t config_unlimited = std::numeric_limits<std::int64_
 
 enum class config_kind : std::uint8_t {
     time,     // duration: 30s
-    size,     // std::int64_t: 64KiB, and "none" if `most` is config_unlimited
+    size,     // std::int64_t from `least` to `most`: 64KiB
     count,    // std::int64_t from `least` to `most`
     flag,     // true or false
     choice,   // std::string, one of `choices`
@@ -58,6 +58,7 @@ struct config_field {
     config_kind kind{};
     std::string_view doc{};
     bool required = false;
+    bool or_none = false; // a time, size or count that may be without a bound: "none"
     std::int64_t least = 0;
     std::int64_t most = 0;
     const text_format* format = nullptr;

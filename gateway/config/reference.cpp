@@ -31,8 +31,7 @@ std::string choices(std::span<const std::string_view> all) {
 std::string value_of(const config_field& f) {
     switch (f.kind) {
     case config_kind::time: return "time";
-    case config_kind::size:
-        return f.most == config_unlimited ? "size, or `none`" : "size, " + size(f.least) + " to " + size(f.most);
+    case config_kind::size: return "size, " + size(f.least) + " to " + size(f.most);
     case config_kind::count: return "number, " + std::to_string(f.least) + " to " + std::to_string(f.most);
     case config_kind::flag: return "`true` or `false`";
     case config_kind::choice: return choices(f.choices);
@@ -74,8 +73,8 @@ private:
             if (f.kind == config_kind::flat)
                 out_ += "| | | | and " + link(*f.table) + " |\n";
             else
-                out_ += "| " + code(f.key) + " | " + value_of(f) + " | " + default_of(f, defaults) + " | " +
-                        std::string(f.doc) + " |\n";
+                out_ += "| " + code(f.key) + " | " + value_of(f) + (f.or_none ? ", or `none` | " : " | ") +
+                        default_of(f, defaults) + " | " + std::string(f.doc) + " |\n";
         for (const config_alternatives& a : t.alternatives)
             out_ += "\n" + std::string(a.required ? "Exactly one of " : "At most one of ") + choices(a.keys) + ".\n";
         for (const config_field& f : t.fields)

@@ -215,6 +215,12 @@ constexpr config_field required(config_field f) {
     return f;
 }
 
+// A time, size or count for which there may be no bound.
+constexpr config_field or_none(config_field f) {
+    f.or_none = true;
+    return f;
+}
+
 // A list that has at least one item.
 constexpr config_field not_empty(config_field f) {
     f.least = 1;

@@ -26,12 +26,10 @@ result read_time(std::string_view text, std::string_view shown) {
 }
 
 result read_size(const config_field& f, std::string_view text, std::string_view shown) {
-    const bool bounded = f.most != config_unlimited;
-    if (!bounded && text == "none") return config_unlimited;
     const auto n = parse_bytes(text);
     if (!n)
-        return std::unexpected(std::string(shown) + " is not a size: a whole number and KiB, MiB or GiB, for example " +
-                               "64KiB" + (bounded ? "" : ", or none"));
+        return std::unexpected(std::string(shown) +
+                               " is not a size: a whole number and KiB, MiB or GiB, for example 64KiB");
     const auto bytes = static_cast<std::int64_t>(*n);
     if (bytes < f.least || bytes > f.most)
         return std::unexpected(std::string(shown) + " is out of range: from " +
@@ -81,6 +79,14 @@ std::string write_list(const auto& items, auto text) {
 } // namespace
 
 result read_scalar(const config_field& f, std::string_view text, std::string_view shown) {
+    if (f.or_none) {
+        if (text == "none") return f.kind == config_kind::time ? config_scalar(forever) : config_unlimited;
+        config_field bounded = f;
+        bounded.or_none = false;
+        auto value = read_scalar(bounded, text, shown);
+        if (!value) value.error() += ", or none";
+        return value;
+    }
     switch (f.kind) {
     case config_kind::time: return read_time(text, shown);
     case config_kind::size: return read_size(f, text, shown);

@@ -97,9 +97,7 @@ std::string choice_value(std::span<const std::string_view> choices) {
 }
 
 std::string count_value(const config_field& f) {
-    std::vector<std::pair<std::string, std::string>> all{{"type", quote("integer")}, {"minimum", number(f.least)}};
-    if (f.most != config_unlimited) all.emplace_back("maximum", number(f.most));
-    return object(all);
+    return object({{"type", quote("integer")}, {"minimum", number(f.least)}, {"maximum", number(f.most)}});
 }
 
 std::string scalar_value(const config_field& f) {
@@ -111,13 +109,13 @@ std::string scalar_value(const config_field& f) {
     case config_kind::size:
         forms.push_back(count_value(f));
         forms.push_back(object({{"type", quote("string")}, {"pattern", quote("^[0-9]+(B|KiB|MiB|GiB)?$")}}));
-        if (f.most == config_unlimited) forms.push_back(object({{"const", quote("none")}}));
         break;
     case config_kind::count: forms.push_back(count_value(f)); break;
     case config_kind::flag: forms.push_back(object({{"type", quote("boolean")}})); break;
     case config_kind::choice: forms.push_back(choice_value(f.choices)); break;
     default: forms.push_back(text_value(*f.format));
     }
+    if (f.or_none) forms.push_back(object({{"const", quote("none")}}));
     forms.push_back(object({{"$ref", quote("#/$defs/variable")}}));
     return array(forms);
 }
@@ -219,7 +217,7 @@ private:
     }
 
     static std::string default_value(const config_field& f, const std::string& text) {
-        const bool bare = f.kind == config_kind::count || f.kind == config_kind::flag ||
+        const bool bare = (f.kind == config_kind::count && text != "none") || f.kind == config_kind::flag ||
                           (f.kind == config_kind::choice && text.find_first_not_of("0123456789") == std::string::npos);
         return bare ? text : quote(text);
     }

@@ -13,10 +13,10 @@ using std::string_view;
 
 constexpr std::int64_t kib = 1024;
 constexpr std::int64_t mib = 1024 * kib;
+constexpr std::int64_t tib = 1024 * 1024 * mib;
 constexpr std::int64_t many = 10'000'000;
 
 // ---- server
-// ----------------------------------------------------------------------------------------------------------
 
 using so = headgate::gateway::server_options;
 
@@ -45,7 +45,6 @@ constexpr config_field server_fields[] = {
 };
 
 // ---- what one listener, action or upstream may take
-// --------------------------------------------------------------------
 
 using ho = http_options;
 using hl = http::head_limits;
@@ -70,8 +69,7 @@ using ro = route_options;
 using cl = http::chunked_limits;
 
 constexpr config_field proxy_option_fields[] = {
-    by_default("none", size<&ro::request_body_max>("request_body_max", 0, config_unlimited,
-                                                   "The body of a request: 413. `none` for no limit.")),
+    or_none(size<&ro::request_body_max>("request_body_max", 0, 1024 * tib, "The body of a request: 413.")),
     time<&ro::client_idle_timeout>("client_idle_timeout",
                                    "With no byte of a body moved from or to the client, while the client is waited "
                                    "for: 408, or a reset."),
@@ -167,10 +165,10 @@ constexpr config_field upstream_option_fields[] = {
     time<&uo::connect_timeout>("connect_timeout", "For a connection to an endpoint: 504."),
     time<&uo::keep_alive_timeout>("keep_alive_timeout", "For an unused connection in the pool: closed."),
     count<&uo::idle_max>("idle_max", 0, many, "Unused connections kept per worker and endpoint."),
-    by_default("no limit", time<&uo::connection_lifetime_max>("connection_lifetime_max",
-                                                              "Age of a connection: closed when it is not in use.")),
-    by_default("no limit", count<&uo::requests_per_connection_max>("requests_per_connection_max", 1, many,
-                                                                   "Requests on a connection: closed after the last.")),
+    or_none(time<&uo::connection_lifetime_max>("connection_lifetime_max",
+                                               "Age of a connection: closed when it is not in use.")),
+    or_none(count<&uo::requests_per_connection_max>("requests_per_connection_max", 1, many,
+                                                    "Requests on a connection: closed after the last.")),
     count<&uo::connections_max>("connections_max", 1, many,
                                 "Connections per worker, in use or in the making. Who needs one more waits."),
     count<&uo::queue_max>("queue_max", 0, many, "How many wait for a connection, per worker: 503, or a reset."),
@@ -191,7 +189,6 @@ constexpr config_field default_fields[] = {
 };
 
 // ---- listeners
-// ---------------------------------------------------------------------------------------------------------
 
 // The enumeration as a text.
 constexpr string_view protocols[] = {"http", "tcp"};
@@ -275,7 +272,6 @@ constexpr config_field listener_fields[] = {
 };
 
 // ---- routes
-// ------------------------------------------------------------------------------------------------------------
 
 using vm = headgate::gateway::value_match;
 
@@ -414,7 +410,6 @@ constexpr string_view actions[] = {"proxy", "redirect", "respond", "tcp"};
 constexpr config_alternatives route_alternatives[] = {{actions, true}};
 
 // ---- upstreams
-// ---------------------------------------------------------------------------------------------------------
 
 using ec = endpoint_config;
 using uc = upstream_config;
@@ -461,7 +456,6 @@ constexpr config_field upstream_fields[] = {
 };
 
 // ---- the file
-// ----------------------------------------------------------------------------------------------------------
 
 using doc = config_document;
 
