@@ -155,6 +155,13 @@ TEST(CheckConfig, DoesNotShowWhatFilesHold) {
     }
 }
 
+TEST(CheckConfig, DoesNotShowNumbersThatFilesHold) {
+    const auto c = read_config(web + "routes: [{respond: {}}]\nserver: {drain_timeout: \"${file:/s}\"}\n", "t",
+                               {.variable = {}, .file = [](const std::string&) { return "4711"; }});
+    ASSERT_FALSE(c);
+    EXPECT_EQ(c.error().at(0).message, "'${file:/s}' needs a unit: write 30s, or ms, m or h");
+}
+
 TEST(ConfigErrors, AreBounded) {
     std::string text = web + "routes: [{respond: {}}]\n";
     for (int i = 0; i < 2000; ++i) text += "k" + std::to_string(i) + ": 1\n";

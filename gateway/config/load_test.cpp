@@ -116,7 +116,7 @@ test.yaml:5:12: proxy needs either of the keys 'upstream' or 'upstreams'
 test.yaml:5:13: 'upstrem' is not a key of proxy; did you mean 'upstream'?
   5 |     proxy: {upstrem: api, first_byte_timeout: 30}
     |             ^
-test.yaml:5:47: '30' needs a unit: ms, s, m or h, for example 30s
+test.yaml:5:47: '30' needs a unit: write 30s, or ms, m or h
   5 |     proxy: {upstrem: api, first_byte_timeout: 30}
     |                                               ^
 test.yaml:7:20: 'endpoints' is empty; it needs at least one item

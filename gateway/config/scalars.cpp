@@ -16,7 +16,11 @@ bool is_number(std::string_view text) {
 }
 
 result read_time(std::string_view text, std::string_view shown) {
-    if (is_number(text)) return std::unexpected(std::string(shown) + " needs a unit: ms, s, m or h, for example 30s");
+    if (is_number(text)) { // which is not repeated if it must not be shown
+        const bool open = shown.contains(text);
+        return std::unexpected(std::string(shown) + " needs a unit: write " + (open ? std::string(text) : "30") +
+                               "s, or ms, m or h");
+    }
     const auto d = parse_duration(text);
     if (d) return *d;
     if (text.starts_with("0") && parse_duration("1" + std::string(text.substr(1))))

@@ -76,7 +76,7 @@ class Commands(unittest.TestCase):
         line = SHORTEST.splitlines()[1].replace("upstream: api}", "upstrem: api, rate_grace: 3}")
         self.assertIn(f"gateway.yaml:2:{line.index('upstrem') + 1}: 'upstrem' is not a key of proxy; did you mean "
                       f"'upstream'?\n  2 | {line}\n    | {' ' * line.index('upstrem')}^\n", done.stderr)
-        self.assertIn("'3' needs a unit: ms, s, m or h, for example 30s", done.stderr)
+        self.assertIn("'3' needs a unit: write 3s, or ms, m or h", done.stderr)
 
     def test_files_that_cannot_be_read(self):
         for name, message in {"none.yaml": "No such file", ".": "not a regular file"}.items():
