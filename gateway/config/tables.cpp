@@ -470,13 +470,14 @@ constexpr auto upstream_begin = [](const de& d, string_view name) {
 constexpr config_field document_fields[] = {
     section<&doc::defaults>("defaults", tables::defaults, "Where the options of all others begin."),
     section<&doc::value, &config::server>("server", tables::server, "What the whole process shares."),
-    required(not_empty(sections<+listener_begin, &doc::value, &config::listeners>("listeners", tables::listener,
-                                                                                  "Where clients come in."))),
-    required(not_empty(sections<+route_begin, &doc::value, &config::routes>(
-        "routes", tables::route,
-        "What is done with requests and connections. The most specific route takes a request, whatever their order."))),
-    named<+upstream_begin, &doc::value, &config::upstreams>("upstreams", tables::upstream,
-                                                            "Where requests and connections can be sent, by name."),
+    required(not_empty(at_most(1000, sections<+listener_begin, &doc::value, &config::listeners>(
+                                         "listeners", tables::listener, "Where clients come in.")))),
+    required(not_empty(at_most(10'000, sections<+route_begin, &doc::value, &config::routes>(
+                                           "routes", tables::route,
+                                           "What is done with requests and connections. The most specific route takes "
+                                           "a request, whatever their order.")))),
+    at_most(10'000, named<+upstream_begin, &doc::value, &config::upstreams>(
+                        "upstreams", tables::upstream, "Where requests and connections can be sent, by name.")),
 };
 
 } // namespace
