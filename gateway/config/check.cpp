@@ -22,6 +22,8 @@ public:
 
     void run() {
         name_routes();
+        for (std::size_t i = 0; i < c_.routes.size(); ++i) doubtful_.push_back(places_.doubtful(path_of("routes", i)));
+        any_doubtful_ = std::ranges::find(doubtful_, true) != doubtful_.end();
         unique_names("listeners", c_.listeners);
         unique_names("routes", c_.routes);
         for (std::size_t i = 0; i < c_.listeners.size(); ++i) check_address(i);
@@ -104,10 +106,9 @@ private:
                 if (const config_mark* option = place(path_of(path, f->key)))
                     errors_.add(*option, quoted(f->key) + " has no meaning on a tcp listener");
 
-        bool doubt = false;
+        bool doubt = any_doubtful_;
         std::vector<std::size_t> routes;
         for (std::size_t r = 0; r < c_.routes.size(); ++r) {
-            doubt = doubt || places_.doubtful(path_of("routes", r));
             if (!applies(c_.routes[r], l)) continue;
             if (is_tcp(c_.routes[r]) != tcp) {
                 mixed(r, l);
@@ -125,7 +126,7 @@ private:
     // One that names its listeners has been checked with them.
     void check_reached(std::size_t i) {
         const config_mark* at = place(path_of("routes", i));
-        if (!at || places_.doubtful(path_of("routes", i)) || !c_.routes[i].listeners.empty()) return;
+        if (!at || doubtful_[i] || !c_.routes[i].listeners.empty()) return;
         for (std::size_t l = 0; l < c_.listeners.size(); ++l)
             if (places_.doubtful(path_of("listeners", l))) return;
         if (!c_.listeners.empty() && listeners_of(c_, i).empty())
@@ -198,6 +199,7 @@ private:
                 const std::vector<Named>& known) {
         const config_mark* at = place(path);
         if (!at || std::ranges::any_of(known, [&](const Named& n) { return n.name == name; })) return;
+        if (errors_.full()) return errors_.add(*at, {});
         std::vector<std::string_view> names;
         for (const Named& n : known)
             if (!n.name.empty()) names.push_back(n.name);
@@ -250,8 +252,7 @@ private:
             if (l.protocol == listener_protocol::tcp) continue;
             std::vector<std::size_t> routes;
             for (std::size_t r = 0; r < c_.routes.size(); ++r)
-                if (!is_tcp(c_.routes[r]) && applies(c_.routes[r], l) && !places_.doubtful(path_of("routes", r)))
-                    routes.push_back(r);
+                if (!is_tcp(c_.routes[r]) && applies(c_.routes[r], l) && !doubtful_[r]) routes.push_back(r);
             if (!seen.insert(routes).second) continue;
             std::vector<route_match> matches;
             for (const std::size_t r : routes) matches.push_back(c_.routes[r].match);
@@ -280,6 +281,8 @@ private:
     config& c_;
     const config_places& places_;
     config_errors& errors_;
+    std::vector<bool> doubtful_{}; // routes in which something is wrong
+    bool any_doubtful_ = false;
 };
 
 } // namespace

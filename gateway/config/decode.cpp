@@ -56,6 +56,10 @@ private:
     void check_keys(const config_table& table, const yaml_node& from) {
         for (const yaml_node& key : from.keys) {
             if (find_field(table, key.text)) continue;
+            if (errors_.full()) {
+                errors_.add(key.at, {});
+                continue;
+            }
             std::vector<std::string_view> known;
             for (const config_field* f : all_fields(table)) known.push_back(f->key);
             errors_.add(key.at,
@@ -115,6 +119,10 @@ private:
             errors_.add(value.at, std::move(message));
             return false;
         }
+        if (f.most != 0 && value.items.size() > static_cast<std::size_t>(f.most)) {
+            errors_.add(value.at, "'" + std::string(f.key) + "' has more than " + std::to_string(f.most) + " items");
+            return false;
+        }
         if (value.items.size() >= static_cast<std::size_t>(f.least)) return true;
         errors_.add(value.at, "'" + std::string(f.key) + "' is empty; it needs at least one item");
         return false;
@@ -134,6 +142,9 @@ private:
         if (!value.map())
             return errors_.add(value.at, "'" + std::string(f.key) + "' is written as names and what they stand for, " +
                                              "not as " + std::string(value.kind()));
+        if (f.most != 0 && value.items.size() > static_cast<std::size_t>(f.most))
+            return errors_.add(value.at,
+                               "'" + std::string(f.key) + "' has more than " + std::to_string(f.most) + " items");
         for (std::size_t i = 0; i < value.items.size(); ++i) {
             const yaml_node& key = value.keys[i];
             if (auto name = read_scalar(f, key.text, key.shown()); !name)

@@ -44,6 +44,8 @@ public:
     void hide(std::string_view value);
 
     bool empty() const noexcept { return count_ == 0; }
+    // What is added now is only counted: its message need not be made.
+    bool full() const noexcept { return found_.size() == kept_max; }
     std::size_t count() const noexcept { return count_; }
 
     // In the order of the file, 50 at most; if there are more, a last one says how many.

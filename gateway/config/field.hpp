@@ -58,9 +58,9 @@ struct config_field {
     config_kind kind{};
     std::string_view doc{};
     bool required = false;
-    bool or_none = false; // a time, size or count that may be without a bound: "none"
-    std::int64_t least = 0;
-    std::int64_t most = 0;
+    bool or_none = false;   // a time, size or count that may be without a bound: "none"
+    std::int64_t least = 0; // of a list: items
+    std::int64_t most = 0;  // the same; 0 for what the size of the file allows
     const text_format* format = nullptr;
     std::span<const std::string_view> choices{};
     std::string_view default_text{}; // what to say of the default if it is not what the struct has

@@ -27,6 +27,8 @@ std::string choices(std::span<const std::string_view> all) {
     return out;
 }
 
+std::string items(const config_field& f) { return f.most == 0 ? "" : " of at most " + std::to_string(f.most); }
+
 // What may stand behind the key.
 std::string value_of(const config_field& f) {
     switch (f.kind) {
@@ -39,8 +41,8 @@ std::string value_of(const config_field& f) {
     case config_kind::texts: return "list; each is " + std::string(f.format->what);
     case config_kind::headers: return "names and values of fields";
     case config_kind::section: return link(*f.table);
-    case config_kind::sections: return "list; each is " + link(*f.table);
-    case config_kind::named: return "names; each stands for " + link(*f.table);
+    case config_kind::sections: return "list" + items(f) + "; each is " + link(*f.table);
+    case config_kind::named: return "names" + items(f) + "; each stands for " + link(*f.table);
     case config_kind::flat: break;
     }
     return "";

@@ -227,6 +227,12 @@ constexpr config_field not_empty(config_field f) {
     return f;
 }
 
+// A list, or tables by name, of at most so many items.
+constexpr config_field at_most(std::int64_t items, config_field f) {
+    f.most = items;
+    return f;
+}
+
 constexpr config_field by_default(std::string_view text, config_field f) {
     f.default_text = text;
     return f;

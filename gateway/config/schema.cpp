@@ -189,11 +189,13 @@ private:
             define(*f.table);
             all.emplace_back("type", quote("array"));
             all.emplace_back("minItems", number(f.least));
+            if (f.most != 0) all.emplace_back("maxItems", number(f.most));
             all.emplace_back("items", reference(*f.table));
             break;
         case config_kind::named:
             define(*f.table);
             all.emplace_back("type", quote("object"));
+            if (f.most != 0) all.emplace_back("maxProperties", number(f.most));
             all.emplace_back("propertyNames", text_value(*f.format));
             all.emplace_back("additionalProperties", reference(*f.table));
             break;

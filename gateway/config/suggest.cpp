@@ -10,7 +10,8 @@ namespace headgate::gateway {
 
 namespace {
 
-constexpr std::size_t word_max = 64;   // longer words are nobody's slip
+constexpr std::size_t word_max = 64; // longer words are nobody's slip
+constexpr std::size_t compared_max = 1000;
 constexpr std::size_t listed_max = 24; // known words that are listed
 
 // How many letters must be put in, taken out, changed, or exchanged with their neighbour (optimal string alignment).
@@ -57,7 +58,7 @@ std::string suggest(std::string_view word, std::span<const std::string_view> kno
     std::string_view best;
     std::size_t least = std::numeric_limits<std::size_t>::max();
     const std::string meant = folded(word.substr(0, word_max));
-    for (const std::string_view k : known) {
+    for (const std::string_view k : known.first(std::min(known.size(), compared_max))) {
         if (k.size() > word_max) continue;
         const std::size_t d = distance(meant, folded(k));
         if (d < least) {

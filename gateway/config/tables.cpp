@@ -17,7 +17,6 @@ constexpr std::int64_t tib = 1024 * 1024 * mib;
 constexpr std::int64_t many = 10'000'000;
 
 // ---- server
-// ----------------------------------------------------------------------------------------------------------
 
 using so = headgate::gateway::server_options;
 
@@ -46,7 +45,6 @@ constexpr config_field server_fields[] = {
 };
 
 // ---- what one listener, action or upstream may take
-// --------------------------------------------------------------------
 
 using ho = http_options;
 using hl = http::head_limits;
@@ -167,8 +165,8 @@ constexpr config_field upstream_option_fields[] = {
     time<&uo::connect_timeout>("connect_timeout", "For a connection to an endpoint: 504."),
     time<&uo::keep_alive_timeout>("keep_alive_timeout", "For an unused connection in the pool: closed."),
     count<&uo::idle_max>("idle_max", 0, many, "Unused connections kept per worker and endpoint."),
-    or_none(time<&uo::connection_lifetime_max>(
-        "connection_lifetime_max", "For a connection, from when it was made: closed between two requests.")),
+    or_none(time<&uo::connection_lifetime_max>("connection_lifetime_max",
+                                               "Age of a connection: closed when it is not in use.")),
     or_none(count<&uo::requests_per_connection_max>("requests_per_connection_max", 1, many,
                                                     "Requests on a connection: closed after the last.")),
     count<&uo::connections_max>("connections_max", 1, many,
@@ -191,7 +189,6 @@ constexpr config_field default_fields[] = {
 };
 
 // ---- listeners
-// ---------------------------------------------------------------------------------------------------------
 
 // The enumeration as a text.
 constexpr string_view protocols[] = {"http", "tcp"};
@@ -275,7 +272,6 @@ constexpr config_field listener_fields[] = {
 };
 
 // ---- routes
-// ------------------------------------------------------------------------------------------------------------
 
 using vm = headgate::gateway::value_match;
 
@@ -414,7 +410,6 @@ constexpr string_view actions[] = {"proxy", "redirect", "respond", "tcp"};
 constexpr config_alternatives route_alternatives[] = {{actions, true}};
 
 // ---- upstreams
-// ---------------------------------------------------------------------------------------------------------
 
 using ec = endpoint_config;
 using uc = upstream_config;
@@ -461,7 +456,6 @@ constexpr config_field upstream_fields[] = {
 };
 
 // ---- the file
-// ----------------------------------------------------------------------------------------------------------
 
 using doc = config_document;
 
@@ -476,13 +470,14 @@ constexpr auto upstream_begin = [](const de& d, string_view name) {
 constexpr config_field document_fields[] = {
     section<&doc::defaults>("defaults", tables::defaults, "Where the options of all others begin."),
     section<&doc::value, &config::server>("server", tables::server, "What the whole process shares."),
-    required(not_empty(sections<+listener_begin, &doc::value, &config::listeners>("listeners", tables::listener,
-                                                                                  "Where clients come in."))),
-    required(not_empty(sections<+route_begin, &doc::value, &config::routes>(
-        "routes", tables::route,
-        "What is done with requests and connections. The most specific route takes a request, whatever their order."))),
-    named<+upstream_begin, &doc::value, &config::upstreams>("upstreams", tables::upstream,
-                                                            "Where requests and connections can be sent, by name."),
+    required(not_empty(at_most(1000, sections<+listener_begin, &doc::value, &config::listeners>(
+                                         "listeners", tables::listener, "Where clients come in.")))),
+    required(not_empty(at_most(10'000, sections<+route_begin, &doc::value, &config::routes>(
+                                           "routes", tables::route,
+                                           "What is done with requests and connections. The most specific route takes "
+                                           "a request, whatever their order.")))),
+    at_most(10'000, named<+upstream_begin, &doc::value, &config::upstreams>(
+                        "upstreams", tables::upstream, "Where requests and connections can be sent, by name.")),
 };
 
 } // namespace
