@@ -51,8 +51,8 @@ task<> not_admitted(request& rq, std::error_code why) {
                   why == errc::timed_out ? "none became free in time" : "as many requests as may wait for one");
 }
 
-task<upstream_lease> connect(request& rq, route r, endpoint_pool* to) {
-    auto c = co_await r.upstream.connect(*to, rq.upstream);
+task<upstream_lease> connect(request& rq, route r, endpoint_pool* to, pick_key key) {
+    auto c = co_await r.upstream.connect(*to, rq.upstream, key);
     if (!c) {
         rq.why = cause_of_connect(c.error());
         co_await fail(c.error(), upstream_side, c.error().message());
@@ -253,12 +253,13 @@ task<> switch_protocols(request& rq, route r, upstream_lease& up) {
 
 // CONNECT is answered here, as soon as there is a connection (RFC 9110, section 9.3.6).
 task<upstream_lease> open_tunnel(request& rq, route r) {
+    const pick_key key = r.upstream.key_of(&rq.parsers->request.head(), rq.client_address.view());
     rq.in.consume(rq.parsers->request.head().head_bytes);
     rq.parsers.release();
     rq.uploaded = true;
     auto permit = co_await r.upstream.admit();
     if (!permit) co_await not_admitted(rq, permit.error());
-    upstream_lease up = co_await connect(rq, r, &r.upstream.pick());
+    upstream_lease up = co_await connect(rq, r, &r.upstream.pick(key), key);
     up.keep(std::move(*permit));
     up.home().report(verdict::success);
     const chunk out = make_connected_head(rq.id.view());
@@ -291,6 +292,7 @@ task<upstream_lease> exchange(request& rq, route r) {
                                                     .path = path,
                                                     .host = a.host ? std::string_view(*a.host) : std::string_view(),
                                                     .edits = edits_of(a.request_headers)});
+    const pick_key key = r.upstream.key_of(&head, rq.client_address.view());
     rq.in.consume(head.head_bytes); // before anything fails: a connection that is kept must not see it again
     if (upstream_head.empty()) {
         rq.why = cause::client_protocol;
@@ -314,10 +316,10 @@ task<upstream_lease> exchange(request& rq, route r) {
     if (!permit) co_await not_admitted(rq, permit.error());
     for (bool again = false;; again = true) {
         upstream_lease up;
-        endpoint_pool& to = r.upstream.pick();
+        endpoint_pool& to = r.upstream.pick(key);
         rq.upstream = to.name();
         if (!again) up = to.reuse();
-        if (!up) up = co_await connect(rq, r, &to);
+        if (!up) up = co_await connect(rq, r, &to, key);
         rq.asked = &up.home();
         strand uploading;
         bool unsent = false; // the upstream's system has not taken a byte of the request

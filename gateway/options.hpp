@@ -113,6 +113,25 @@ struct health_check_options {
     bool operator==(const health_check_options&) const = default;
 };
 
+// How an endpoint is chosen for a request, of those that are well; all by weight.
+enum class balancing_policy : std::uint8_t {
+    least_request, // of two by chance the one with fewer requests (the power of two choices; M. Mitzenmacher, 2001)
+    round_robin,   // in turn
+    random,
+    consistent_hash, // the same endpoint for the same key
+};
+
+// What a key is made of.
+enum class hash_source : std::uint8_t { client_address, header, cookie };
+
+struct balancing_options {
+    balancing_policy policy = balancing_policy::least_request;
+    hash_source hash_on = hash_source::client_address; // of consistent_hash; what has no key goes anywhere
+    std::string hash_name{};                           // of the header or the cookie
+
+    bool operator==(const balancing_options&) const = default;
+};
+
 // How an upstream is connected to, and how much of it is used.
 struct upstream_options {
     duration connect_timeout = 5s;
@@ -127,6 +146,7 @@ struct upstream_options {
     std::size_t queue_max = 1024;       // that wait, per worker; more are refused with 503
     duration queue_timeout = 5s;        // for its turn; then it is refused with 503
 
+    balancing_options balancing{};
     ejection_options ejection{};
     health_check_options health_check{};
 

@@ -1,5 +1,7 @@
 #include <headgate/core/abort_watch.hpp>
 
+#include <array>
+
 #include <gateway/duplex.hpp>
 #include <gateway/tunnel.hpp>
 
@@ -7,6 +9,7 @@ namespace headgate::gateway {
 
 struct tunnel::connection {
     socket& client;
+    const peer_address& peer;
     std::shared_ptr<const served> now; // the configuration that was current when it began
     std::string_view upstream{};
     upstream_lease up{};
@@ -19,7 +22,7 @@ tunnel::tunnel(worker& w, const tunnel_options& o) : tunnel(w, w.options().liste
 }
 
 task<> tunnel::serve(socket client, client_peer peer) {
-    connection c{.client = client, .now = worker_.config().now()};
+    connection c{.client = client, .peer = peer, .now = worker_.config().now()};
     const time_point begun = executor::current().turn_time();
     ++worker_.requests, ++connections;
     const auto end = co_await attempt(run(c));
@@ -77,7 +80,9 @@ task<> tunnel::run(connection& c) {
             c.why = cause::upstream_busy;
             co_await fail(permit.error());
         }
-        auto up = co_await to.connect(to.pick(), c.upstream);
+        std::array<char, 48> address;
+        const pick_key key = to.key_of(nullptr, {address.data(), c.peer.write_host(address)});
+        auto up = co_await to.connect(to.pick(key), c.upstream, key);
         if (!up) {
             c.why = cause_of_connect(up.error());
             co_await fail(up.error());

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <random>
-#include <ranges>
 
 #include <gateway/cause.hpp>
 #include <gateway/health_check.hpp>
@@ -137,55 +136,82 @@ void endpoint_pool::retire() noexcept {
 
 namespace {
 
-bool has_weight(const endpoint_config& e) { return e.weight != 0; }
+// The endpoints that count, in their order.
+std::vector<std::uint32_t> weights_of(const upstream_config& c) {
+    std::vector<std::uint32_t> all;
+    for (const endpoint_config& e : c.endpoints)
+        if (e.weight != 0) all.push_back(e.weight);
+    return all;
+}
 
 } // namespace
 
 upstream::upstream(const upstream_config& c, tcp_liveness alive, const std::optional<tls_client_context>& tls)
-    : limit_(c.options),
-      health_(c.options.ejection, static_cast<std::size_t>(std::ranges::count_if(c.endpoints, has_weight))),
-      health_check_(c.options.health_check), random_(std::random_device()()) {
-    for (const endpoint_config& e : c.endpoints | std::views::filter(has_weight))
+    : limit_(c.options), health_(c.options.ejection, weights_of(c).size()), health_check_(c.options.health_check),
+      balancing_(c.options.balancing), chance_(std::random_device()()), turns_(weights_of(c)) {
+    std::vector<std::string_view> names;
+    for (const endpoint_config& e : c.endpoints) {
+        if (e.weight == 0) continue;
         endpoints_.push_back(std::make_unique<endpoint_pool>(e, c, alive, tls, health_, endpoints_.size()));
+        names.push_back(endpoints_.back()->name());
+    }
+    if (balancing_.policy == balancing_policy::consistent_hash) ring_ = hash_ring(names, weights_of(c));
 }
 
-// xorshift64* (S. Vigna, 2016): fast, and good enough to choose by.
-std::size_t upstream::below(std::size_t n) noexcept {
-    random_ |= 1;
-    random_ ^= random_ >> 12;
-    random_ ^= random_ << 25;
-    random_ ^= random_ >> 27;
-    return (random_ * 0x2545f4914f6cdd1d >> 32) * n >> 32;
+endpoint_pool& upstream::pick(pick_key key, const endpoint_pool* not_this) noexcept {
+    const time_point now = executor::current().turn_time();
+    const auto usable = health_.usable(now);
+    if (usable.size() == 1) return *endpoints_[usable.front()];
+    const std::size_t skip = not_this ? not_this->place() : endpoints_.size();
+    if (key.hash) {
+        const auto home = ring_.find(*key.hash, [&](std::size_t e) { return e != skip && health_.is_usable(e, now); });
+        if (home) return *endpoints_[*home];
+    }
+    switch (balancing_.policy) {
+    case balancing_policy::least_request: return *endpoints_[least_busy(usable, skip)];
+    case balancing_policy::round_robin: return *endpoints_[turns_.pick(usable, skip)];
+    default: return *endpoints_[by_chance(usable, skip)];
+    }
 }
 
-endpoint_pool& upstream::pick(const endpoint_pool* not_this) noexcept {
-    const auto usable = health_.usable(executor::current().turn_time());
-    const auto at = [&](std::size_t i) -> endpoint_pool& { return *endpoints_[usable[i]]; };
-    std::size_t skipped = usable.size();
-    for (std::size_t i = 0; not_this && i < usable.size(); ++i)
-        if (&at(i) == not_this) skipped = i;
+// At least two are usable, here and below.
+std::size_t upstream::least_busy(std::span<const std::uint32_t> usable, std::size_t not_this) noexcept {
+    const std::size_t skipped = not_this == endpoints_.size()
+                                    ? usable.size()
+                                    : static_cast<std::size_t>(std::ranges::find(usable, not_this) - usable.begin());
     const std::size_t candidates = usable.size() - (skipped < usable.size() ? 1 : 0);
-    if (candidates == 0) return at(skipped);
-    const auto candidate = [&](std::size_t i) -> endpoint_pool& { return at(i < skipped ? i : i + 1); };
-    const std::size_t one = below(candidates);
-    endpoint_pool& a = candidate(one);
+    const auto candidate = [&](std::size_t i) -> std::size_t { return usable[i < skipped ? i : i + 1]; };
+    const std::size_t first = chance_.below(candidates);
+    const std::size_t a = candidate(first);
     if (candidates == 1) return a;
-    const std::size_t other = below(candidates - 1);
-    endpoint_pool& b = candidate(other < one ? other : other + 1);
-    const auto load = [](const endpoint_pool& e) {
-        return static_cast<double>(e.busy() + 1) / static_cast<double>(e.weight());
+    const std::size_t other = chance_.below(candidates - 1);
+    const std::size_t b = candidate(other < first ? other : other + 1);
+    const auto load = [this](std::size_t e) {
+        return static_cast<double>(endpoints_[e]->busy() + 1) / static_cast<double>(endpoints_[e]->weight());
     };
     return load(a) <= load(b) ? a : b;
 }
 
-task<result<upstream_lease>> upstream::connect(endpoint_pool& first, std::string_view& name) {
+std::size_t upstream::by_chance(std::span<const std::uint32_t> usable, std::size_t not_this) noexcept {
+    const auto weight = [&](std::uint32_t e) -> std::size_t { return e == not_this ? 0 : endpoints_[e]->weight(); };
+    std::size_t all = 0;
+    for (const std::uint32_t e : usable) all += weight(e);
+    std::size_t at = chance_.below(all);
+    for (const std::uint32_t e : usable) {
+        if (at < weight(e)) return e;
+        at -= weight(e);
+    }
+    return usable.front();
+}
+
+task<result<upstream_lease>> upstream::connect(endpoint_pool& first, std::string_view& name, pick_key key) {
     endpoint_pool* to = &first;
     for (std::size_t tried = 1;; ++tried) {
         name = to->name();
         auto c = co_await to->connect();
         if (c || out_of_resources(c.error())) co_return c;
         to->report(verdict::failure);
-        endpoint_pool* const next = &pick(to);
+        endpoint_pool* const next = &pick(key, to);
         if (next == to || tried == connect_tries_max) co_return c;
         to = next;
     }
@@ -195,8 +221,8 @@ task<result<upstream_lease>> upstream::connect(endpoint_pool& first, std::string
 void upstream::start_checks() {
     if (health_check_.type == health_check_type::none) return;
     for (std::size_t i = 0; i < endpoints_.size(); ++i)
-        checks_.spawn(
-            keep_checking(*endpoints_[i], health_check_, health_, i, health_check_.interval * below(1000) / 1000));
+        checks_.spawn(keep_checking(*endpoints_[i], health_check_, health_, i,
+                                    health_check_.interval * chance_.below(1000) / 1000));
 }
 
 void upstream::retire() noexcept {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include <gateway/balancing.hpp>
 #include <gateway/config.hpp>
 #include <gateway/connection_limit.hpp>
 #include <gateway/health.hpp>
@@ -108,6 +109,7 @@ public:
 
     std::string_view name() const noexcept { return name_; }
     std::uint32_t weight() const noexcept { return weight_; }
+    std::size_t place() const noexcept { return place_; }
     std::size_t idle() const noexcept { return idle_count_; }
     std::size_t busy() const noexcept { return busy_; }
 
@@ -149,14 +151,17 @@ public:
     // Whoever picks an endpoint holds the permit from before then until its connection is no longer in use.
     connection_limit::admission admit() noexcept { return limit_.admit(); }
 
-    // The endpoint for a request: of two by chance, the one with fewer requests for its weight (the power of two
-    // choices; M. Mitzenmacher, 2001). Only of those that are healthy; see upstream_health. With `not_this` another, if
-    // there is one.
-    endpoint_pool& pick(const endpoint_pool* not_this = nullptr) noexcept;
+    // The key of a request, or of a connection (`head` is null), for pick().
+    pick_key key_of(const http::request_head* head, std::string_view client_address) const noexcept {
+        return gateway::key_of(balancing_, head, client_address);
+    }
+    // The endpoint for a request, of those that are well (see upstream_health), by the upstream's policy. With
+    // `not_this` another, if there is one.
+    endpoint_pool& pick(pick_key key = {}, const endpoint_pool* not_this = nullptr) noexcept;
     // A new connection to `first`, or to another endpoint if that cannot be reached: nothing has been sent yet. A
     // machine that is short of descriptors is short of them for all endpoints. `name` becomes that of the last one
     // tried, and lives as long as the upstream. The error is that of the last one.
-    task<result<upstream_lease>> connect(endpoint_pool& first, std::string_view& name);
+    task<result<upstream_lease>> connect(endpoint_pool& first, std::string_view& name, pick_key key = {});
 
     // Begins to check the endpoints, if that is asked for; on the worker's loop.
     void start_checks();
@@ -169,7 +174,8 @@ public:
     const connection_limit& limit() const noexcept { return limit_; }
 
 private:
-    std::size_t below(std::size_t n) noexcept; // by chance
+    std::size_t least_busy(std::span<const std::uint32_t> usable, std::size_t not_this) noexcept;
+    std::size_t by_chance(std::span<const std::uint32_t> usable, std::size_t not_this) noexcept;
 
     static constexpr std::size_t connect_tries_max = 3;
 
@@ -177,7 +183,10 @@ private:
     upstream_health health_;
     health_check_options health_check_;
     std::vector<std::unique_ptr<endpoint_pool>> endpoints_;
-    std::uint64_t random_;
+    balancing_options balancing_;
+    choice chance_;
+    round_robin turns_;
+    hash_ring ring_; // of consistent_hash
     nursery checks_;
 };
 

@@ -28,6 +28,7 @@ public:
         unique_names("routes", c_.routes);
         for (std::size_t i = 0; i < c_.listeners.size(); ++i) check_address(i);
         for (std::size_t i = 0; i < c_.upstreams.size(); ++i) check_weights(c_.upstreams[i]);
+        for (std::size_t i = 0; i < c_.upstreams.size(); ++i) check_balancing(c_.upstreams[i]);
         for (std::size_t i = 0; i < c_.routes.size(); ++i) check_route(i);
         derive_protocols();
         for (std::size_t i = 0; i < c_.listeners.size(); ++i) check_listener(i);
@@ -172,6 +173,13 @@ private:
         const config_mark* at = place(path);
         if (at && !u.endpoints.empty() && std::ranges::all_of(u.endpoints, [](auto& e) { return e.weight == 0; }))
             errors_.add(*at, "all weights are 0, so none is ever used; give one a weight of 1 or more");
+    }
+
+    void check_balancing(const upstream_config& u) {
+        const balancing_options& b = u.options.balancing;
+        if (b.policy != balancing_policy::consistent_hash || b.hash_on == hash_source::client_address) return;
+        const config_mark* at = place(path_of(path_of("upstreams", u.name), "balancing"));
+        if (at && b.hash_name.empty()) errors_.add(*at, "which one? hash_name must name the header or the cookie");
     }
 
     void check_route(std::size_t i) {

@@ -126,28 +126,37 @@ constexpr config_field ejection_fields[] = {
                                      "How many of the endpoints at a time. Of two or more one may always be."),
 };
 
-using hc = headgate::gateway::health_check_options;
-
-// The enumeration as a text.
+constexpr string_view policies[] = {"least_request", "round_robin", "random", "consistent_hash"};
+constexpr string_view hash_sources[] = {"client_address", "header", "cookie"};
 constexpr string_view check_types[] = {"none", "tcp", "http"};
+constexpr const auto& enum_names(balancing_policy) { return policies; }
+constexpr const auto& enum_names(hash_source) { return hash_sources; }
+constexpr const auto& enum_names(health_check_type) { return check_types; }
 
-constexpr config_field check_type_field() {
-    return {.key = "type",
+// An enumeration whose values stand in the order of their names.
+template <class Object, auto Member>
+constexpr config_field enumeration(string_view key, const auto& names, string_view doc) {
+    using value = std::remove_cvref_t<decltype(std::declval<Object>().*Member)>;
+    return {.key = key,
             .kind = config_kind::choice,
-            .doc = "Whether a connection is enough, or there must be an answer.",
-            .choices = check_types,
+            .doc = doc,
+            .choices = names,
             .store =
                 [](void* o, config_scalar v) {
-                    const auto found = std::ranges::find(check_types, std::get<std::string>(v));
-                    static_cast<hc*>(o)->type = static_cast<health_check_type>(found - check_types);
+                    const auto& all = enum_names(value());
+                    const auto found = std::ranges::find(all, std::get<std::string>(v));
+                    static_cast<Object*>(o)->*Member = static_cast<value>(found - std::ranges::begin(all));
                 },
             .load = [](const void* o) -> config_scalar {
-                return std::string(check_types[static_cast<std::size_t>(static_cast<const hc*>(o)->type)]);
+                return std::string(
+                    enum_names(value())[static_cast<std::size_t>(static_cast<const Object*>(o)->*Member)]);
             }};
 }
 
+using hc = headgate::gateway::health_check_options;
+
 constexpr config_field health_check_fields[] = {
-    check_type_field(),
+    enumeration<hc, &hc::type>("type", check_types, "Whether a connection is enough, or there must be an answer."),
     text<&hc::path>("path", formats::path, "What an http check asks for, with GET."),
     by_default("the endpoint's", text<&hc::host>("host", formats::host, "The Host of an http check.")),
     text<&hc::expected_statuses>("expected_statuses", formats::statuses, "Answers that an http check passes with."),
@@ -157,6 +166,15 @@ constexpr config_field health_check_fields[] = {
                                   "Checks in a row that must pass for an endpoint that is down to be used again."),
     count<&hc::unhealthy_threshold>("unhealthy_threshold", 1, 1000,
                                     "Checks in a row that must fail for an endpoint not to be used any more."),
+};
+
+using ba = headgate::gateway::balancing_options;
+
+constexpr config_field balancing_fields[] = {
+    enumeration<ba, &ba::policy>("policy", policies, "How an endpoint is chosen, of those that are well."),
+    enumeration<ba, &ba::hash_on>("hash_on", hash_sources,
+                                  "What decides under consistent_hash. A request without it goes to any endpoint."),
+    by_default("", text<&ba::hash_name>("hash_name", formats::header_name, "Of the header or the cookie.")),
 };
 
 using uo = headgate::gateway::upstream_options;
@@ -173,6 +191,7 @@ constexpr config_field upstream_option_fields[] = {
                                 "Connections per worker, in use or in the making. What needs more waits."),
     count<&uo::queue_max>("queue_max", 0, many, "How many may wait for one, per worker: 503."),
     time<&uo::queue_timeout>("queue_timeout", "For a connection to become free: 503."),
+    section<&uo::balancing>("balancing", tables::balancing, "Which endpoint a request is sent to."),
     section<&uo::ejection>("ejection", tables::ejection,
                            "When an endpoint that fails is left alone for a while (outlier detection)."),
     section<&uo::health_check>("health_check", tables::health_check,
@@ -501,6 +520,7 @@ constinit const config_table tcp_options{"the options of a tcp action", "", tcp_
 constinit const config_table upstream_options{
     "the options of an upstream", "", upstream_option_fields, {}, "", &built_in<uo>};
 constinit const config_table ejection{"ejection", "", ejection_fields, {}, "", &built_in<eo>};
+constinit const config_table balancing{"balancing", "", balancing_fields, {}, "", &built_in<ba>};
 constinit const config_table health_check{"health_check", "", health_check_fields, {}, "", &built_in<hc>};
 constinit const config_table defaults{"defaults", "", default_fields, {}, "", &built_in<de>};
 constinit const config_table listener{"a listener", "", listener_fields, {}, "", &built_in<li>};

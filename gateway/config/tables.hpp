@@ -20,6 +20,7 @@ extern const config_table tcp_options;
 extern const config_table upstream_options;
 extern const config_table ejection;
 extern const config_table health_check;
+extern const config_table balancing;
 extern const config_table defaults;
 extern const config_table listener;
 extern const config_table route;

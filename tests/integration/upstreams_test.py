@@ -399,5 +399,24 @@ class HealthChecks(UpstreamCase):
             self.assertGreater(len(origin.connections), count + 3)
 
 
+class Balancing(UpstreamCase):
+    def start_three(self, balancing):
+        self.start_upstream([self.origin_named(name).name for name in "abc"], f", balancing: {{{balancing}}}")
+
+    def test_in_turn(self):
+        self.start_three("policy: round_robin")
+        answers = self.ask(12)
+        self.assertEqual(set(answers[:3]), {"a", "b", "c"})
+        self.assertEqual(answers, answers[:3] * 4)
+
+    def test_the_same_key_goes_to_the_same_endpoint(self):
+        self.start_three("policy: consistent_hash, hash_on: cookie, hash_name: sid")
+        homes = {}
+        for i in list(range(40)) * 2:
+            answer = self.client().exchange("GET", "/", ("Cookie", f"other=1; sid={i}")).data
+            self.assertEqual(homes.setdefault(i, answer), answer)
+        self.assertEqual(set(homes.values()), {b"a", b"b", b"c"})
+
+
 if __name__ == "__main__":
     unittest.main()
