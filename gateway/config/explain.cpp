@@ -229,18 +229,18 @@ private:
 
     // One line per option: its value and where that comes from.
     void options(const config_table& table, const void* object, const std::string& own, const std::string& defaults,
-                 const std::string& within = {}) {
-        for (const config_field* f : all_fields(table)) {
-            const std::string key = within + std::string(f->key);
-            if (f->table) {
-                if (f->peek)
-                    options(*f->table, f->peek(object), path_of(own, f->key), path_of(defaults, f->key), key + ".");
+                 const std::string& prefix = {}) {
+        for (const config_field& f : table.fields) {
+            const std::string key = prefix + std::string(f.key);
+            if (f.kind == config_kind::section) {
+                options(*f.table, f.peek(object), path_of(own, f.key), path_of(defaults, f.key), key + ".");
                 continue;
             }
-            std::string from = place(path_of(own, f->key));
+            std::string from = place(path_of(own, f.key));
             if (from.empty())
-                if (from = place(path_of(defaults, f->key)); !from.empty()) from += ", defaults";
-            print("    {:<34}{:<12}{}\n", key, write_scalar(*f, f->load(object)), from.empty() ? "built in" : from);
+                if (from = place(path_of(defaults, f.key)); !from.empty()) from += ", defaults";
+            const std::string value = write_scalar(f, f.load(object));
+            print("    {:<36}{:<12}{}\n", key, value.empty() ? "-" : value, from.empty() ? "built in" : from);
         }
     }
 

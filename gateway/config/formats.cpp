@@ -88,7 +88,7 @@ const text_format parameter{"the name of a parameter of the query", "version", "
 const text_format file{"a file", "/etc/headgate/ca.pem", ".", &is_not_empty};
 const text_format alpn{"the name of a protocol in TLS", "http/1.1", ".", &is_not_empty};
 const text_format protocol{"the name of a protocol", "websocket", "^[^ ,]+$", &is_protocol};
-const text_format statuses{"statuses from 200 to 599: a range, or one", "200-399", "^[0-9]{3}(-[0-9]{3})?$",
+const text_format statuses{"statuses from 200 to 599: a range, or one", "200-299", "^[0-9]{3}(-[0-9]{3})?$",
                            &is_statuses};
 
 } // namespace headgate::gateway::formats
