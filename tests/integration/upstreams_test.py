@@ -334,7 +334,7 @@ class HealthChecks(UpstreamCase):
     def start_checked(self, endpoints, check):
         self.start_upstream(endpoints, f", ejection: {{consecutive_failures: 0}}, health_check: {{interval: 100ms, {check}}}")
         # A check may have been under way when the gateway was measured: at rest there is none.
-        counts = [LeakCheck(self.gateway, 1) for _ in range(10)]
+        counts = [eventually(lambda: LeakCheck(self.gateway, 1)) for _ in range(10)]
         self.leaks = min(counts, key=lambda check: check.rest["frames"])
 
     def serve_unwell(self, well):

@@ -54,7 +54,7 @@ class RunCase(GatewayCase):
     def run_with(self, text, workers=2):
         self.write(f"server: {{workers: {workers}}}\n" + text)
         self.gateway = Gateway("run", None, arguments=["-c", str(self.file)])
-        self.leaks = LeakCheck(self.gateway, workers)
+        self.leaks = eventually(lambda: LeakCheck(self.gateway, workers), 5, "the gateway is at rest when started")
 
     def reload(self, text, workers=2, good=True):
         self.write(f"server: {{workers: {workers}}}\n" + text)
