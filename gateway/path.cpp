@@ -25,23 +25,28 @@ std::string decode_unreserved(std::string_view path) {
     std::string out;
     out.reserve(path.size());
     for (std::size_t i = 0; i < path.size(); ++i) {
-        const int high = path[i] == '%' && i + 2 < path.size() ? hex_digit(path[i + 1]) : -1;
-        const int low = high >= 0 ? hex_digit(path[i + 2]) : -1;
-        if (low < 0) {
+        const int byte = encoded_byte(path, i);
+        if (byte < 0) {
             out += path[i];
             continue;
         }
-        const char c = static_cast<char>(high * 16 + low);
-        if (unreserved(c))
+        if (const char c = static_cast<char>(byte); unreserved(c))
             out += c;
         else
-            (((out += '%') += digits[high]) += digits[low]);
+            (((out += '%') += digits[byte / 16]) += digits[byte % 16]);
         i += 2;
     }
     return out;
 }
 
 } // namespace
+
+int encoded_byte(std::string_view text, std::size_t percent) noexcept {
+    if (text[percent] != '%' || percent + 2 >= text.size()) return -1;
+    const int high = hex_digit(text[percent + 1]);
+    const int low = hex_digit(text[percent + 2]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
 
 bool is_normal_path(std::string_view path) noexcept {
     if (!path.starts_with('/')) return true;

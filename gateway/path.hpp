@@ -16,6 +16,9 @@ bool is_normal_path(std::string_view path) noexcept;
 // are one. Anything else, "*" above all, is left as it is.
 std::string normal_path(std::string_view path);
 
+// The byte that a "%41" at text[percent] stands for; -1 if it is not of that form.
+int encoded_byte(std::string_view text, std::size_t percent) noexcept;
+
 // Whether `path` is `prefix` or begins with it and a '/': "/api" and "/api/" hold "/api" and "/api/x", not "/apis".
 bool has_path_prefix(std::string_view path, std::string_view prefix) noexcept;
 

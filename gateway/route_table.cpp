@@ -24,19 +24,6 @@ std::string prefix_key(std::string_view prefix) {
     return key;
 }
 
-// The value of a hexadecimal pair after a '%', or -1.
-int pair_after(std::string_view text, std::size_t percent) noexcept {
-    int value = 0;
-    for (std::size_t i = percent + 1; i < percent + 3; ++i) {
-        if (i >= text.size()) return -1;
-        const char c = http::detail::lower(text[i]);
-        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-        if (digit < 0) return -1;
-        value = value * 16 + digit;
-    }
-    return value;
-}
-
 // Whether an encoded name or value of a query is `text`.
 bool decodes_to(std::string_view encoded, std::string_view text) noexcept {
     std::size_t at = 0;
@@ -44,8 +31,8 @@ bool decodes_to(std::string_view encoded, std::string_view text) noexcept {
         if (at == text.size()) return false;
         char c = encoded[i];
         if (c == '+') c = ' ';
-        if (const int pair = c == '%' ? pair_after(encoded, i) : -1; pair >= 0) {
-            c = static_cast<char>(pair);
+        if (const int byte = encoded_byte(encoded, i); byte >= 0) {
+            c = static_cast<char>(byte);
             i += 2;
         }
         if (c != text[at]) return false;
