@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include <fmt/format.h>
+
 #include <gateway/snapshot.hpp>
 
 namespace headgate::gateway {
@@ -35,7 +37,7 @@ config one_route(listener_config l, route_config r, const endpoint& to, const up
 snapshot::snapshot(config c) : config_(std::move(c)) {
     const auto made = [this](auto context, const std::string& of) {
         if (!context) throw std::runtime_error(of + ": " + context.error().message());
-        for (const std::string& w : context->warnings()) warnings_.push_back(of + ": " + w);
+        for (const std::string& w : context->warnings()) warnings_.push_back(fmt::format("{}: {}", of, w));
         return std::move(*context);
     };
     for (const upstream_config& u : config_.upstreams) {
