@@ -7,7 +7,6 @@ namespace headgate::gateway {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 
 config_surroundings nothing_around() {
     return {.variable = [](const std::string&) { return std::nullopt; },
