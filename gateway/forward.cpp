@@ -62,6 +62,17 @@ std::size_t bytes_of(const header_edits* edits) {
 // Fields that are written anew from what was understood.
 bool rewritten(field f) { return f == field::content_length || f == field::transfer_encoding; }
 
+// What of a response goes on to the client as it came; the request's id is ours.
+void add_end_to_end(http::head_writer& w, const http::response_head& in, const header_edits* edits) {
+    for (std::size_t i = 0; i < in.headers.size(); ++i) {
+        const http::header& h = in.headers[i];
+        if (!rewritten(h.id) && h.id != field::x_request_id && !in.hop_by_hop(i) && !edited(edits, h.name)) w.add(h);
+    }
+}
+
+// Whether a client says himself what only the gateway may say of his certificate.
+bool forged(const http::header& h) { return h.id == field::other && http::same_token(h.name, client_subject); }
+
 } // namespace
 
 std::string replaced_path(std::string_view path, std::string_view matched_prefix,
@@ -119,8 +130,7 @@ chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
                 default:
                     if (h.id == field::max_forwards && forwards)
                         w.add(h.id, *forwards - 1);
-                    else if (!rewritten(h.id) && !in.hop_by_hop(i) && !http::same_token(h.name, client_subject) &&
-                             !edited(f.edits, h.name))
+                    else if (!rewritten(h.id) && !in.hop_by_hop(i) && !forged(h) && !edited(f.edits, h.name))
                         w.add(h);
                 }
             }
@@ -142,11 +152,7 @@ chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
 chunk make_client_head(const http::response_head& in, const answering& a) {
     return write_head(in.head_bytes + bytes_of(a.edits) + added_bytes_max, [&](http::head_writer& w) {
         w.status_line(in.status, in.reason);
-        for (std::size_t i = 0; i < in.headers.size(); ++i) {
-            const http::header& h = in.headers[i];
-            if (!rewritten(h.id) && h.id != field::x_request_id && !in.hop_by_hop(i) && !edited(a.edits, h.name))
-                w.add(h);
-        }
+        add_end_to_end(w, in, a.edits);
         add_edits(w, a.edits);
         w.add(a.body);
         // A response without a body may still say how long it would be: to HEAD, and 304. A 204 must not (RFC 9110,
@@ -165,10 +171,7 @@ chunk make_client_head(const http::response_head& in, const answering& a) {
 chunk make_switch_head(const http::response_head& in, const switching& s) {
     return write_head(in.head_bytes + added_bytes_max, [&](http::head_writer& w) {
         w.status_line(in.status, in.reason);
-        for (std::size_t i = 0; i < in.headers.size(); ++i) {
-            const http::header& h = in.headers[i];
-            if (!rewritten(h.id) && h.id != field::x_request_id && !in.hop_by_hop(i)) w.add(h);
-        }
+        add_end_to_end(w, in, nullptr);
         w.add(field::via, via);
         w.add(field::x_request_id, s.request_id);
         w.add(field::upgrade, s.protocol);

@@ -74,6 +74,11 @@ void drop_head(request& rq) {
     rq.parsers.release();
 }
 
+// What of the path the route matched, which replace_prefix stands for.
+std::string_view matched_prefix(const route_match& m) {
+    return m.path_prefix ? *m.path_prefix : m.path ? *m.path : std::string_view("/");
+}
+
 // Null if there is none.
 const snapshot::route* find_route(const request& rq) {
     const http::request_head& head = rq.parsers->request.head();
@@ -198,9 +203,7 @@ task<> proxy::pass_on(request& rq, const snapshot::route& r, const proxy_action&
     if (auto no = not_served(rq, a.options)) co_return co_await refuse(rq, std::move(*no));
     rq.switch_to = allowed_upgrade(rq.parsers->request.head(), a.options.upgrades);
     upstream& to = *rq.now->upstreams[r.choose(requests_++)];
-    const route_match& m = r.config->match;
-    const std::string_view prefix = m.path_prefix ? *m.path_prefix : m.path ? *m.path : std::string_view("/");
-    auto end = co_await attempt(exchange(rq, {worker_, a, a.options, to, prefix}));
+    auto end = co_await attempt(exchange(rq, {worker_, a, a.options, to, matched_prefix(r.config->match)}));
     rq.parsers.release();
     if (end && *end) co_return co_await relay_switched(rq, a.options, std::move(*end));
     if (end) {
@@ -271,7 +274,6 @@ task<> proxy::refuse(request& rq, refusal_of why) {
 
 task<> proxy::redirect(request& rq, const route_match& m, const redirect_action& a) {
     const http::request_head& head = rq.parsers->request.head();
-    const std::string_view prefix = m.path_prefix ? *m.path_prefix : m.path ? *m.path : std::string_view("/");
     std::string to(a.scheme ? std::string_view(*a.scheme) : rq.scheme);
     to += "://";
     to += a.host ? std::string_view(*a.host) : head.authority.host;
@@ -280,35 +282,30 @@ task<> proxy::redirect(request& rq, const route_match& m, const redirect_action&
     else if (!a.host && !a.scheme && head.authority.port != 0)
         to += ":" + std::to_string(head.authority.port);
     to += a.replace_prefix || a.replace_path
-              ? replaced_path(normal_path(head.path), prefix, a.replace_prefix, a.replace_path)
+              ? replaced_path(normal_path(head.path), matched_prefix(m), a.replace_prefix, a.replace_path)
               : std::string(head.path);
     to += head.query;
-    drop_head(rq);
-    rq.why = cause::complete;
-    rq.status = a.status;
-    rq.persistent = may_persist(rq);
-    co_await send(rq, make_response(own_answer{.status = a.status,
-                                               .fields = {{"Location", to}},
-                                               .request_id = rq.id.view(),
-                                               .keep_alive = rq.persistent,
-                                               .head_only = rq.verb == http::method::head}));
+    co_await complete(rq, {.status = a.status, .fields = {{"Location", to}}});
 }
 
 task<> proxy::respond(request& rq, const respond_action& a) {
     std::vector<std::pair<std::string_view, std::string_view>> fields;
     for (const auto* list : {&a.headers.set, &a.headers.add})
         for (const auto& [name, value] : *list) fields.emplace_back(name, value);
+    co_await complete(
+        rq, {.status = a.status, .body = a.body, .content_type = a.content_type, .fields = std::move(fields)});
+}
+
+// Gives the answer that the route has for the request, for this request and connection.
+task<> proxy::complete(request& rq, own_answer a) {
     drop_head(rq);
     rq.why = cause::complete;
     rq.status = a.status;
     rq.persistent = may_persist(rq);
-    co_await send(rq, make_response(own_answer{.status = a.status,
-                                               .body = a.body,
-                                               .content_type = a.content_type,
-                                               .fields = std::move(fields),
-                                               .request_id = rq.id.view(),
-                                               .keep_alive = rq.persistent,
-                                               .head_only = rq.verb == http::method::head}));
+    a.request_id = rq.id.view();
+    a.keep_alive = rq.persistent;
+    a.head_only = rq.verb == http::method::head;
+    co_await send(rq, make_response(a));
 }
 
 // Reads until the head is complete. Gives false when the connection ends here: at the client's end, or after an answer.

@@ -4,6 +4,7 @@
 #include <string>
 
 #include <gateway/exchange.hpp>
+#include <gateway/problem.hpp>
 
 namespace headgate::gateway {
 
@@ -41,6 +42,7 @@ private:
     task<> relay_switched(request& rq, const route_options& o, upstream_lease up);
     task<> redirect(request& rq, const route_match& m, const redirect_action& a);
     task<> respond(request& rq, const respond_action& a);
+    task<> complete(request& rq, own_answer a);
     task<> refuse(request& rq, refusal_of why);
     task<> answer(request& rq, int status, std::string detail, bool may_persist);
     task<> send(request& rq, chunk answer);

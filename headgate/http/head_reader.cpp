@@ -1,5 +1,6 @@
 #include <headgate/http/head_reader.hpp>
 #include <headgate/http/scan.hpp>
+#include <headgate/http/token.hpp>
 
 #include <algorithm>
 #include <cassert>
@@ -31,10 +32,6 @@ line_fault malformed_name(std::string_view line, const char* colon) {
     if (*bad == ' ' || *bad == '\t')
         return {"no white space is allowed in a field name or before its colon (RFC 9112, section 5.1)", at};
     return {"a field name may hold letters, digits and !#$%&'*+-.^_`|~ only (RFC 9110, section 5.6.2)", at};
-}
-
-bool same_name(std::string_view a, std::string_view b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
 // X-Forwarded-Port and its like, of which there are too many to know: what proxies in front of us say of the client.
@@ -220,7 +217,7 @@ bool head_reader::read_connection(std::string_view bytes, message_head& head) no
     const auto mark = [&head](std::string_view name) {
         for (std::size_t i = 0; i < head.headers.size(); ++i) {
             const header& h = head.headers[i];
-            if (h.id == field::other && same_name(h.name, name))
+            if (h.id == field::other && same_token(h.name, name))
                 head.connection_named[i / 64] |= std::uint64_t{1} << (i % 64);
         }
     };
