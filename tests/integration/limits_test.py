@@ -2,33 +2,15 @@
 """At its limits the gateway says so, does not spin, and recovers by itself."""
 
 import select
-import threading
 import time
 import unittest
 
-from support import SANITIZED, SLACK, Client, Cut, GatewayCase, eventually, request
+from support import SANITIZED, SLACK, Client, Cut, GatewayCase, HeldCase, eventually, request
 
 BUSY = 0.3  # seconds of CPU in one second that are more than waiting
 
 
-class LimitCase(GatewayCase):
-    def setUp(self):
-        super().setUp()
-        self.release = threading.Event()
-        self.addCleanup(self.release.set)
-
-    def hold(self, conn):
-        """An origin that answers when the test says so."""
-
-        def handle(conn, _):
-            while not self.release.wait(0.01):
-                if not conn.open_and_silent(0):
-                    return False
-            conn.respond(body=b"ok")
-            return True
-
-        conn.serve(handle)
-
+class LimitCase(HeldCase):
     def cpu_in_a_second(self):
         before, begun = self.gateway.cpu_seconds(), time.monotonic()
         select.poll().poll(1000)

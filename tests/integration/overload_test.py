@@ -12,7 +12,7 @@ import threading
 import time
 import unittest
 
-from support import SANITIZED, SLACK, Cut, GatewayCase, eventually, process, request
+from support import SANITIZED, SLACK, Cut, HeldCase, eventually, process, request
 
 DESCRIPTORS = 64
 CLIENTS = 1000
@@ -57,24 +57,10 @@ class Client:
 
 
 @unittest.skipIf(SANITIZED, "a sanitizer opens pipes to look at memory, and takes their want for a broken object")
-class OverloadCase(GatewayCase):
+class OverloadCase(HeldCase):
     def setUp(self):
         super().setUp()
         assert process.raise_descriptor_limit(2 * CLIENTS + 200), "this test needs more descriptors"
-        self.release = threading.Event()
-        self.addCleanup(self.release.set)
-
-    def hold(self, conn):
-        """An origin that answers when the test says so."""
-
-        def handle(conn, _):
-            while not self.release.wait(0.02):
-                if not conn.open_and_silent(0):
-                    return False
-            conn.respond(body=b"ok")
-            return True
-
-        conn.serve(handle)
 
     def start_small(self, *flags, **how):
         return self.start(*flags, nofile=(DESCRIPTORS, DESCRIPTORS), **how)

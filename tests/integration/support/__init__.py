@@ -1,7 +1,7 @@
 """What the integration tests share. Standard library only."""
 
 from . import process
-from .case import GONE, SLACK, GatewayCase, LeakCheck
+from .case import GONE, SLACK, GatewayCase, HeldCase, LeakCheck
 from .client import Client, Response, problem
 from .gateway import BINARY, SANITIZED, Gateway, LogLine
 from .listener import full_listener
@@ -14,6 +14,6 @@ from .wire import Body, Cut, End, Wire
 
 __all__ = [
     "BINARY", "GONE", "SANITIZED", "SLACK", "Body", "Client", "Connection", "Crowd", "Cut", "End", "Gateway",
-    "GatewayCase", "LeakCheck", "LogLine", "Origin", "ProtocolError", "RequestHead", "Response", "ResponseHead",
+    "GatewayCase", "HeldCase", "LeakCheck", "LogLine", "Origin", "ProtocolError", "RequestHead", "Response", "ResponseHead",
     "RunCase", "Swarm", "Wire", "chunk", "eventually", "free_port", "full_listener", "named", "problem", "process",
     "request", "response"]

@@ -1,5 +1,6 @@
 """The frame of every test: a gateway and an origin of its own, and at the end the proof that nothing is left."""
 
+import threading
 import unittest
 
 from .client import Client, problem
@@ -160,3 +161,24 @@ class GatewayCase(unittest.TestCase):
     def _stop(self):
         if self.gateway:
             self.gateway.stop()
+
+
+class HeldCase(GatewayCase):
+    """With an origin that holds its answers back: start(script=self.hold), and self.release.set() lets them go."""
+
+    def setUp(self):
+        super().setUp()
+        self.release = threading.Event()
+        self.addCleanup(self.release.set)
+
+    def hold(self, conn):
+        """An origin that answers when the test says so."""
+
+        def handle(conn, _):
+            while not self.release.wait(0.02):
+                if not conn.open_and_silent(0):
+                    return False
+            conn.respond(body=b"ok")
+            return True
+
+        conn.serve(handle)
