@@ -19,12 +19,6 @@ namespace {
 // Most heads fit into the first; a longer one moves to a buffer that takes the longest allowed.
 constexpr std::size_t first_buffer = 4 * 1024;
 
-// How much, and for how long, is read from a client after its answer, so that what it still sends does not reset the
-// connection and take the answer with it.
-constexpr std::size_t linger_bytes_max = 64 * 1024;
-constexpr duration linger_time_max = 500ms;
-constexpr duration linger_pause = 50ms; // how often it is looked at
-
 int status_of(cause c) {
     switch (c) {
     case cause::client_protocol: return 400;
@@ -66,17 +60,6 @@ std::string describe(cause c, const request& rq, const flow_error& e) {
 
 std::string refusal_text(int status, std::string_view detail) {
     return std::string(make_response({.status = status, .detail = detail, .request_id = {}, .retry_after = 1}).text());
-}
-
-// What is needed of the head has been taken from it.
-void drop_head(request& rq) {
-    rq.in.consume(rq.parsers->request.head().head_bytes);
-    rq.parsers.release();
-}
-
-// What of the path the route matched, which replace_prefix stands for.
-std::string_view matched_prefix(const route_match& m) {
-    return m.path_prefix ? *m.path_prefix : m.path ? *m.path : std::string_view("/");
 }
 
 // Null if there is none.
@@ -203,7 +186,7 @@ task<> proxy::pass_on(request& rq, const snapshot::route& r, const proxy_action&
     if (auto no = not_served(rq, a.options)) co_return co_await refuse(rq, std::move(*no));
     rq.switch_to = allowed_upgrade(rq.parsers->request.head(), a.options.upgrades);
     upstream& to = *rq.now->upstreams[r.choose(requests_++)];
-    auto end = co_await attempt(exchange(rq, {worker_, a, a.options, to, matched_prefix(r.config->match)}));
+    auto end = co_await attempt(exchange(rq, {worker_, a, a.options, to, r.config->match.matched_prefix()}));
     rq.parsers.release();
     if (end && *end) co_return co_await relay_switched(rq, a.options, std::move(*end));
     if (end) {
@@ -266,48 +249,6 @@ std::optional<proxy::refusal_of> proxy::not_served(const request& rq, const rout
     return std::nullopt;
 }
 
-task<> proxy::refuse(request& rq, refusal_of why) {
-    rq.why = why.why;
-    drop_head(rq);
-    co_await answer(rq, why.status, std::move(why.detail), rq.verb != http::method::connect);
-}
-
-task<> proxy::redirect(request& rq, const route_match& m, const redirect_action& a) {
-    const http::request_head& head = rq.parsers->request.head();
-    std::string to(a.scheme ? std::string_view(*a.scheme) : rq.scheme);
-    to += "://";
-    to += a.host ? std::string_view(*a.host) : head.authority.host;
-    if (a.port)
-        to += ":" + std::to_string(*a.port);
-    else if (!a.host && !a.scheme && head.authority.port != 0)
-        to += ":" + std::to_string(head.authority.port);
-    to += a.replace_prefix || a.replace_path
-              ? replaced_path(normal_path(head.path), matched_prefix(m), a.replace_prefix, a.replace_path)
-              : std::string(head.path);
-    to += head.query;
-    co_await complete(rq, {.status = a.status, .fields = {{"Location", to}}});
-}
-
-task<> proxy::respond(request& rq, const respond_action& a) {
-    std::vector<std::pair<std::string_view, std::string_view>> fields;
-    for (const auto* list : {&a.headers.set, &a.headers.add})
-        for (const auto& [name, value] : *list) fields.emplace_back(name, value);
-    co_await complete(
-        rq, {.status = a.status, .body = a.body, .content_type = a.content_type, .fields = std::move(fields)});
-}
-
-// Gives the answer that the route has for the request, for this request and connection.
-task<> proxy::complete(request& rq, own_answer a) {
-    drop_head(rq);
-    rq.why = cause::complete;
-    rq.status = a.status;
-    rq.persistent = may_persist(rq);
-    a.request_id = rq.id.view();
-    a.keep_alive = rq.persistent;
-    a.head_only = rq.verb == http::method::head;
-    co_await send(rq, make_response(a));
-}
-
 // Reads until the head is complete. Gives false when the connection ends here: at the client's end, or after an answer.
 task<bool> proxy::read_head(request& rq) {
     http::request_parser& parser = rq.parsers->request;
@@ -364,66 +305,6 @@ void proxy::take_head(request& rq, const peer_address& peer) {
     rq.keep_alive = head.keep_alive;
     rq.client_address.size = peer.write_host(rq.client_address.bytes);
     if (const std::string_view given = usable_request_id(head); !given.empty()) rq.id.set(given);
-}
-
-// Whether the connection may go on after an answer of our own: if nothing of the request is left unread.
-bool proxy::may_persist(const request& rq) const noexcept {
-    const bool read = rq.head_read && (rq.uploaded || !rq.framing.has_body());
-    return read && rq.keep_alive && !worker_.draining();
-}
-
-// Says what went wrong.
-task<> proxy::answer(request& rq, int status, std::string detail, bool may_go_on) {
-    rq.status = status;
-    rq.persistent = may_go_on && may_persist(rq);
-    co_await send(rq, make_response(problem{.status = status,
-                                            .detail = detail,
-                                            .request_id = rq.id.view(),
-                                            .keep_alive = rq.persistent,
-                                            .head_only = rq.verb == http::method::head,
-                                            .retry_after = status == 503 ? 1 : 0}));
-}
-
-// Gives an answer of our own.
-task<> proxy::send(request& rq, chunk answer) {
-    rq.down = answer.size() - (answer.text().find("\r\n\r\n") + 4);
-    if (!co_await rq.client.write_all(answer.text(), rq.entrance.config->http.client_idle_timeout))
-        rq.persistent = false;
-}
-
-// Ends our direction and, if the client has sent more than was used, reads on for a while: closing with unread bytes
-// resets the connection, and the client might lose what it has not read yet (RFC 9112, section 9.6). Until the client's
-// system has confirmed all of the answer, that goes on as long as it keeps confirming; then for linger_time_max, or
-// linger_bytes_max.
-task<> proxy::linger(request& rq) {
-    socket& client = rq.client;
-    const bool more = !rq.in.empty() || !rq.uploaded || client.state().readable;
-    rq.in.release();
-    if (!more || client.end()) co_return;
-    std::size_t waiting_for = client.unacknowledged();
-    std::size_t read = 0;
-    time_point since = executor::current().turn_time();
-    for (;;) {
-        const std::size_t unconfirmed = client.unacknowledged();
-        const duration passed = executor::current().turn_time() - since;
-        if (unconfirmed < waiting_for) {
-            waiting_for = unconfirmed;
-            since = executor::current().turn_time();
-            read = 0;
-        } else if (passed >= (unconfirmed != 0 ? rq.entrance.config->http.client_idle_timeout : linger_time_max)) {
-            co_return;
-        }
-        if (read >= linger_bytes_max) {
-            if (unconfirmed == 0) co_return;
-            co_await sleep_for(linger_pause);
-            read = 0;
-        }
-        if (!co_await client.readable(linger_pause)) continue;
-        chunk buffer(chunk_medium);
-        const auto n = co_await client.read_some(buffer.bytes(), linger_pause);
-        if (!n || *n == 0) co_return;
-        read += *n;
-    }
 }
 
 void proxy::log(const request& rq, const peer_address& peer) {

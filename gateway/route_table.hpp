@@ -28,6 +28,11 @@ struct route_match {
     std::vector<value_match> headers{};
     std::vector<value_match> query{};
     int priority = 0; // among routes that are equally specific, the higher one is asked first
+
+    // What of a path that it takes replace_prefix stands for.
+    std::string_view matched_prefix() const noexcept {
+        return path_prefix ? *path_prefix : path ? *path : std::string_view("/");
+    }
 };
 
 // Two routes of which the table cannot tell which to ask first, or of which one is never reached.

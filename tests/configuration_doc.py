@@ -1,4 +1,4 @@
-"""docs/configuration.md shows the keys of configurations. The tables are in gateway/config/tables.cpp.
+"""docs/configuration.md shows the keys of configurations. The tables are in gateway/config/tables/.
 
 usage: configuration_doc.py [--write]      --write puts what `headgate reference` prints into the page. HEADGATE_BIN is
                                            the program.

@@ -15,7 +15,7 @@
 #include <gateway/config/formats.hpp>
 
 // How the structs of a configuration are described: one table per struct, one row per key. Decoding, defaults, the JSON
-// Schema and the reference are all made from the tables (tables.cpp); rows are made by the functions in rows.hpp.
+// Schema and the reference are all made from the tables (in tables/); rows are made by the functions in rows.hpp.
 namespace headgate::gateway {
 
 // What `defaults:` says: where listeners, proxy and tcp actions, and upstreams begin, before their own keys are read.

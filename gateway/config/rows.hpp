@@ -2,6 +2,7 @@
 
 #include <headgate/io/address.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <concepts>
 #include <optional>
@@ -10,9 +11,15 @@
 #include <gateway/config/field.hpp>
 #include <gateway/units.hpp>
 
-// Makes the rows of tables.cpp: time<&upstream_options::connect_timeout>("connect_timeout", "..."). A member inside a
-// member is given by its path: size<&http_options::heads, &http::head_limits::head_bytes_max>(...).
+// Makes the rows of the tables in tables/: time<&upstream_options::connect_timeout>("connect_timeout", "..."). A member
+// inside a member is given by its path: size<&http_options::heads, &http::head_limits::head_bytes_max>(...).
 namespace headgate::gateway::rows {
+
+inline constexpr std::int64_t kib = 1024;
+inline constexpr std::int64_t mib = 1024 * kib;
+inline constexpr std::int64_t tib = 1024 * 1024 * mib;
+inline constexpr std::int64_t many = 10'000'000;
+inline constexpr std::string_view tls_versions[] = {"1.2", "1.3"};
 
 namespace detail {
 
@@ -171,6 +178,26 @@ constexpr config_field also(const config_table& table) {
             .table = &table,
             .open = [](void* o, const config_defaults&, std::string_view) { return o; },
             .peek = [](const void* o) { return o; }};
+}
+
+// An enumeration as a text: its values are the places of the texts.
+template <const auto& Texts, auto... Path>
+constexpr config_field one_of(std::string_view key, std::string_view doc) {
+    using object = detail::object_of<Path...>;
+    return {.key = key,
+            .kind = config_kind::choice,
+            .doc = doc,
+            .choices = Texts,
+            .store =
+                [](void* o, config_scalar v) {
+                    auto& member = detail::walk<Path...>(*static_cast<object*>(o));
+                    const auto at = std::ranges::find(Texts, std::get<std::string>(v));
+                    member = static_cast<std::remove_reference_t<decltype(member)>>(at - std::ranges::begin(Texts));
+                },
+            .load = [](const void* o) -> config_scalar {
+                return std::string(
+                    Texts[static_cast<std::size_t>(detail::walk<Path...>(*static_cast<const object*>(o)))]);
+            }};
 }
 
 // A vector of structs. `Begin` makes one from the defaults and, if it has one, its name.

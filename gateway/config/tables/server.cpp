@@ -1,0 +1,42 @@
+#include <gateway/config/rows.hpp>
+#include <gateway/config/tables.hpp>
+
+// What the whole process shares.
+namespace headgate::gateway::tables {
+
+namespace {
+
+using namespace rows;
+using std::string_view;
+
+using so = headgate::gateway::server_options;
+
+constexpr config_field server_fields[] = {
+    by_default("one per core", count<&so::workers>("workers", 1, 1024,
+                                                   "Threads, each with its own event loop and listeners. A Unix socket "
+                                                   "is served by one of them.")),
+    time<&so::drain_timeout>("drain_timeout", "How long requests may still run after SIGTERM; then they are aborted."),
+    flag<&so::access_log>("access_log", "A line per request on standard output."),
+    count<&so::connections_max>("connections_max", 1, many,
+                                "Client connections per worker. More are answered 503, or reset on a tcp listener."),
+    count<&so::connections_per_client_max>("connections_per_client_max", 0, many,
+                                           "Connections of one client (an IPv4 address, an IPv6 /64 network) over all "
+                                           "workers. More are answered 429, or reset. 0 for no limit."),
+    size<&so::stream_buffer>("stream_buffer", 4 * kib, 64 * mib,
+                             "The most bytes a stream holds in memory per direction. At the bound its source is not "
+                             "read."),
+    count<&so::splice_pipes_max>("splice_pipes_max", 0, many, "Kernel pipes per worker. Streams beyond are copied."),
+    time<&so::alive, &tcp_liveness::probe_after>("tcp_keepalive_time",
+                                                 "Without traffic until a peer, client or upstream, is probed. Without "
+                                                 "an answer to three probes in 30 s it is gone."),
+    by_default("the longest idle timeout of the file",
+               time<&so::alive, &tcp_liveness::unconfirmed_max>("tcp_user_timeout",
+                                                                "For the peer's system to confirm what was sent, or to "
+                                                                "take more. Then the connection is reset.")),
+};
+
+} // namespace
+
+constinit const config_table server{"server", "", server_fields, {}, "", &built_in<so>};
+
+} // namespace headgate::gateway::tables
