@@ -57,6 +57,12 @@ std::expected<std::size_t, std::string> parse_bytes_or_none(std::string_view tex
     return n;
 }
 
+std::expected<std::size_t, std::string> parse_memory_limit(std::string_view text) {
+    auto n = parse_bytes_or_none(text);
+    if (n && *n < memory_limit_min) return std::unexpected("it must be at least " + format_bytes(memory_limit_min));
+    return n;
+}
+
 // Names of protocols, in lower case.
 std::expected<std::vector<std::string>, std::string> parse_protocols(std::string_view text) {
     std::vector<std::string> all;
@@ -94,6 +100,10 @@ void add_server_options(CLI::App& app, server_options& o) {
     add_count(app, "--connections-max", o.connections_max, 1, "Client connections per worker; more get 503");
     add_bytes(app, "--stream-buffer", o.stream_buffer, 4096, 64 << 20,
               "The most bytes copied through memory per stream and direction");
+    add_parsed(app, "--memory-limit", o.memory_limit, parse_memory_limit,
+               "What all streams together hold in buffers; near it they get smaller ones, at it new requests get 503")
+        ->type_name("SIZE|none")
+        ->default_str("half of the machine's");
     add_count(app, "--splice-pipes-max", o.splice_pipes_max, 0, "Kernel pipes per worker for bulk streams; more copy");
     add_count(app, "--connections-per-client-max", o.connections_per_client_max, 0,
               "Connections of one client address (IPv6: /64) over all workers; more get 429; 0 for no limit");

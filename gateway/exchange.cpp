@@ -1,4 +1,5 @@
 #include <headgate/core/abort_watch.hpp>
+#include <headgate/core/memory_budget.hpp>
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/http/body.hpp>
 #include <headgate/http/token.hpp>
@@ -110,7 +111,8 @@ task<bool> read_more(request& rq, route r, upstream_lease& up, std::error_code& 
         rq.why = cause::upstream_timeout;
         co_await fail(errc::timed_out, upstream_side);
     }
-    const auto n = co_await up.connection().read_some(up.in().room(response_buffer));
+    const auto n = co_await up.connection().read_some(
+        up.in().room(up.in().empty() ? memory_share(response_buffer) : response_buffer));
     if (!n || *n == 0) {
         if (up.in().empty()) up.in().release();
         why = n ? make_error_code(errc::premature_close) : n.error();
@@ -156,9 +158,11 @@ task<bool> read_response_head(request& rq, route r, upstream_lease& up, std::err
                 co_await relay_interim(rq, r, up);
                 continue;
             }
-            if (up.in().bytes().size() >= response_buffer) {
-                // The whole head must lie in one piece: it moves to a buffer that takes the longest allowed.
-                up.in().make_contiguous(r.options.response_heads.head_bytes_max + 1);
+            if (up.in().full()) {
+                // The whole head must lie in one piece: it moves to a buffer that takes more, in the end the longest
+                // allowed.
+                const bool long_one = up.in().bytes().size() >= response_buffer;
+                up.in().make_contiguous(long_one ? r.options.response_heads.head_bytes_max + 1 : response_buffer);
                 rq.parsers->response.reset(rq.verb);
             }
         }

@@ -33,10 +33,12 @@ struct server_options {
     std::size_t connections_max = 10'000;       // client connections per worker; more are refused with 503
     std::size_t connections_per_client_max = 0; // over all workers; more are refused with 429; 0 for no limit
     std::size_t stream_buffer = 64 * 1024;      // the most bytes a stream holds per direction while copying
+    std::size_t memory_limit = 0;               // of all buffers of all workers; 0: half of what the machine has
     std::size_t splice_pipes_max = 256;         // per worker; streams beyond copy
     tcp_liveness alive{.probe_after = 60s};     // of connections to clients and to upstreams
 };
 
+inline constexpr std::size_t memory_limit_min = 8 * 1024 * 1024;
 inline constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
 
 // A time without a word on "idle" is absolute; an idle time counts from the last byte that moved, and only while it is

@@ -1,4 +1,4 @@
-#include <headgate/core/sleep.hpp>
+#include <headgate/core/memory_budget.hpp>
 
 #include <algorithm>
 
@@ -255,7 +255,14 @@ task<bool> proxy::read_head(request& rq) {
     const http_options& o = rq.entrance.config->http;
     const time_point deadline = rq.begun + o.header_timeout;
     parser.set_limits(o.heads);
-    if (!rq.in.empty()) rq.in.make_contiguous(first_buffer);
+    if (!rq.in.empty()) {
+        rq.in.make_contiguous(first_buffer);
+    } else if (memory_full()) {
+        rq.why = cause::overloaded;
+        co_await answer(rq, 503, "the gateway's memory limit is met", false);
+        co_return false;
+    }
+    rq.memory = memory_charge(flow_memory);
     for (;;) {
         if (!rq.in.empty()) {
             const http::parse_result p = parser.parse(rq.in.bytes());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <headgate/core/memory_budget.hpp>
 #include <headgate/http/inbound.hpp>
 #include <headgate/http/parser.hpp>
 
@@ -49,6 +50,10 @@ private:
     std::vector<std::unique_ptr<head_parsers>> kept_;
 };
 
+// What a request or a tunnel counts for against the memory limit from its beginning: its frames and parsers, and the
+// small buffers that it may have both ways when there are no larger ones to be had. So what has begun can end.
+inline constexpr std::size_t flow_memory = 16 * 1024;
+
 // One request, from its first byte to its line in the log: what is known of it when its head is gone, and how it goes.
 // Text that is longer than its array is cut; that is only seen in the log.
 struct request {
@@ -91,6 +96,7 @@ struct request {
     std::optional<cause> why{};   // how it ended, set by whoever knows better than the error tells
     std::string_view switch_to{}; // the protocol that the client asks to switch to, and may; lives as long as the route
     std::string_view upstream{};  // where it was sent; lives as long as the route
+    memory_charge memory{};       // what it may take beside the bytes of its bodies
     endpoint_pool* asked = nullptr; // the endpoint whose answer tells whether it is well; null when it has told
 };
 

@@ -1,3 +1,4 @@
+#include <headgate/core/memory_budget.hpp>
 #include <headgate/core/race.hpp>
 #include <headgate/core/sleep.hpp>
 #include <headgate/io/signals.hpp>
@@ -10,6 +11,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <gateway/machine_memory.hpp>
 #include <gateway/server.hpp>
 #include <gateway/worker_thread.hpp>
 
@@ -44,7 +46,13 @@ public:
         for (const listener_config& l : from.first->of().listeners)
             if (l.listen.family() == AF_UNIX) options_.workers = 1; // the path of a Unix socket cannot be shared
         if (options_.connections_per_client_max != 0) clients_.emplace(options_.connections_per_client_max);
-        shared_ = {.options = options_, .log = log, .clients = clients_ ? &*clients_ : nullptr, .ended = [&main, &e] {
+        if (options_.memory_limit == 0) options_.memory_limit = machine_memory() / 2;
+        if (options_.memory_limit != unlimited) budget_.emplace(std::max(options_.memory_limit, memory_limit_min));
+        shared_ = {.options = options_,
+                   .log = log,
+                   .clients = clients_ ? &*clients_ : nullptr,
+                   .budget = budget_ ? &*budget_ : nullptr,
+                   .ended = [&main, &e] {
                        call_on(main, [&e] {
                            if (--e.running == 0) e.all_ended.abort();
                        });
@@ -137,14 +145,15 @@ private:
         for (const auto& w : workers_) all += w->live();
         fmt::print(stderr,
                    "headgate: live connections={} requests={} upstream_busy={} upstream_idle={} frames={} "
-                   "descriptors={} waits={} timers={} buffer_bytes={} pipes={}\n",
+                   "descriptors={} waits={} timers={} buffer_bytes={} pipes={} memory={}\n",
                    all.connections, all.requests, all.upstream_busy, all.upstream_idle, all.frames, all.descriptors,
-                   all.waits, all.timers, all.buffer_bytes, all.pipes);
+                   all.waits, all.timers, all.buffer_bytes, all.pipes, all.memory);
     }
 
     server_source& from_;
     server_options options_;
     std::optional<client_table> clients_;
+    std::optional<memory_budget> budget_;
     worker_thread::shared shared_;
     bound_addresses bound_;
     endings& endings_;

@@ -3,6 +3,7 @@
 #include <array>
 
 #include <gateway/duplex.hpp>
+#include <gateway/request.hpp>
 #include <gateway/tunnel.hpp>
 
 namespace headgate::gateway {
@@ -12,6 +13,7 @@ struct tunnel::connection {
     const peer_address& peer;
     std::shared_ptr<const served> now; // the configuration that was current when it began
     std::string_view upstream{};
+    memory_charge memory{flow_memory};
     upstream_lease up{};
     std::optional<duplex> joined{}; // from when there is an upstream
     std::optional<cause> why{};
@@ -61,6 +63,10 @@ task<> client_gone(socket& client, place& at) {
 task<> tunnel::run(connection& c) {
     place& at = co_await here();
     const abort_watch drain_watch(worker_.aborted(), at);
+    if (memory_full()) {
+        c.why = cause::overloaded;
+        co_await fail(errc::overloaded);
+    }
     const snapshot::entrance* here = c.now->shared->find(listener_);
     if (!here || here->routes.empty()) {
         c.why = cause::no_route;

@@ -1,4 +1,5 @@
 #include <headgate/core/chunk.hpp>
+#include <headgate/core/memory_budget.hpp>
 #include <headgate/core/sleep.hpp>
 
 #include <array>
@@ -46,6 +47,7 @@ live_counts& live_counts::operator+=(const live_counts& o) noexcept {
     timers += o.timers;
     buffer_bytes += o.buffer_bytes;
     pipes += o.pipes;
+    memory += o.memory;
     return *this;
 }
 
@@ -162,7 +164,8 @@ live_counts worker::live() const noexcept {
             .waits = loop_.waits(),
             .timers = loop_.timers_armed(),
             .buffer_bytes = live_chunk_bytes(),
-            .pipes = pipes_.on_loan()};
+            .pipes = pipes_.on_loan(),
+            .memory = memory_held()};
 }
 
 void worker::log(const access_record& r) {

@@ -55,6 +55,7 @@ struct live_counts {
     std::size_t timers = 0;
     std::size_t buffer_bytes = 0;
     std::size_t pipes = 0;
+    std::ptrdiff_t memory = 0; // what counts against the memory limit
 
     live_counts& operator+=(const live_counts& o) noexcept;
 };

@@ -129,6 +129,8 @@ worker_thread::~worker_thread() {
 void worker_thread::run(std::promise<inside*> ready) {
     bool known = false;
     try {
+        std::optional<budget_scope> budget;
+        if (shared_.budget) budget.emplace(*shared_.budget);
         inside here(shared_);
         ready.set_value(&here);
         known = true;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <headgate/core/abort.hpp>
+#include <headgate/core/memory_budget.hpp>
 #include <headgate/io/linux_kernel.hpp>
 
 #include <functional>
@@ -27,6 +28,7 @@ public:
         server_options options;
         access_log* log = nullptr;
         client_table* clients = nullptr;
+        memory_budget* budget = nullptr;
         std::function<void()> ended; // called on the worker's thread when it has drained or stopped
     };
 

@@ -1,4 +1,4 @@
-#include <headgate/core/chunk.hpp>
+#include <headgate/core/memory_budget.hpp>
 
 #include <algorithm>
 #include <array>
@@ -52,12 +52,14 @@ struct chunk_pool {
             memory = ::operator new(header + capacity);
         }
         live += capacity;
+        detail::this_account.take(capacity);
         return new (memory) chunk::buffer{1, size_class, capacity};
     }
 
     void give_back(chunk::buffer* b) noexcept {
         live -= b->capacity;
-        if (recycle && b->size_class != odd_size && cached + b->capacity <= chunk_cache_bytes_max) {
+        detail::this_account.give_back(b->capacity);
+        if (recycle && b->size_class != odd_size && cached + b->capacity <= detail::this_account.cache_bytes_max()) {
             const std::uint32_t size_class = b->size_class;
             cached += b->capacity;
             free[size_class] = new (b) void*(free[size_class]);

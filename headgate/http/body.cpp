@@ -1,3 +1,4 @@
+#include <headgate/core/memory_budget.hpp>
 #include <headgate/http/body.hpp>
 
 #include <array>
@@ -66,7 +67,7 @@ task<std::size_t> read_more(body_source& s, source_pace& source, std::size_t buf
     source.wait();
     if (const auto ready = co_await s.from->readable(source.idle()); !ready)
         co_await fail(idle_if_timed_out(ready.error()), side::source);
-    const auto n = co_await s.from->read_some(s.in->room(buffer_bytes), source.idle());
+    const auto n = co_await s.from->read_some(s.in->room(memory_share(buffer_bytes)), source.idle());
     if (!n) {
         if (s.in->empty()) s.in->release();
         co_await fail(idle_if_timed_out(n.error()), side::source);

@@ -33,7 +33,7 @@ public:
         if (buffer_.capacity() == 0) {
             buffer_ = chunk(capacity);
         } else if (end_ == buffer_.size()) {
-            move_to(std::max(capacity, end_ - begin_ + 1));
+            move_to(std::max(capacity, 2 * (end_ - begin_)));
         }
         return buffer_.bytes().subspan(end_);
     }
@@ -43,6 +43,9 @@ public:
     void make_contiguous(std::size_t capacity) {
         if (buffer_.capacity() != 0 && buffer_.size() - begin_ < capacity) move_to(capacity);
     }
+
+    // Whether there is no room behind the bytes.
+    bool full() const noexcept { return end_ == buffer_.size() && !empty(); }
 
     // The bytes from `at` (which lies in bytes()), sharing the buffer.
     chunk share(std::string_view at) const noexcept {

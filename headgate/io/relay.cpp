@@ -1,3 +1,4 @@
+#include <headgate/core/memory_budget.hpp>
 #include <headgate/io/relay.hpp>
 
 #include <algorithm>
@@ -28,8 +29,8 @@ public:
             source_.wait();
             if (const auto ready = co_await from_.readable(source_.idle()); !ready)
                 co_await fail(idle_if_timed_out(ready.error()), side::source);
-            chunk buffer(size);
-            const std::size_t want = std::min<std::uint64_t>(size, left());
+            chunk buffer(memory_share(size));
+            const std::size_t want = std::min<std::uint64_t>(buffer.size(), left());
             const auto n = co_await from_.read_some(buffer.bytes().first(want), source_.idle());
             if (!n) co_await fail(idle_if_timed_out(n.error()), side::source);
             if (*n == 0) co_return true;
@@ -71,7 +72,7 @@ public:
             }
             // The pipe is kept while there is more to move at once, and goes back before we wait for the source.
             for (;;) {
-                const std::size_t want = std::min<std::uint64_t>(limits_.pipes->pipe_bytes(), left());
+                const std::size_t want = std::min<std::uint64_t>(memory_share(limits_.pipes->pipe_bytes()), left());
                 const ssize_t n = os_.splice(from_.fd(), pipe.write_end(), want, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
                 if (n == -EAGAIN) {
                     from_.state().readable = false;
@@ -103,6 +104,7 @@ private:
     }
 
     task<> empty(pipe_lease& pipe) {
+        const memory_charge in_kernel(pipe.bytes);
         out_.set_held(pipe.bytes);
         sink_.wait();
         while (pipe.bytes != 0) {

@@ -1,4 +1,5 @@
 #include <headgate/core/joint.hpp>
+#include <headgate/core/memory_budget.hpp>
 #include <headgate/core/task.hpp>
 #include <headgate/io/offload.hpp>
 #include <headgate/io/spool.hpp>
@@ -122,8 +123,8 @@ public:
 
     spool(std::size_t memory_limit, std::size_t disk_limit, const spool_options& o, place& at)
         : memory_limit_(std::max(memory_limit, spooled::memory_min)), disk_limit_(disk_limit),
-          piece_(std::min(memory_limit_ / 4, chunk_bulk)), folder_(o.folder), usage_(o.usage ? o.usage : &own_usage_),
-          at_(at) {
+          piece_(std::min(memory_limit_ / 4, chunk_bulk)), limit_(memory_limit_), folder_(o.folder),
+          usage_(o.usage ? o.usage : &own_usage_), at_(at) {
         retry_.of = this;
         retry_.fire = [](timer& t) { static_cast<pause&>(t).of->changed(); };
     }
@@ -175,13 +176,13 @@ private:
     bool in_memory() const noexcept { return disk_ == 0 && being_written_ == 0; }
     std::size_t kept() const noexcept { return front_.bytes() + back_.bytes() + being_written_; } // but for the file's
     std::size_t memory() const noexcept { return kept() + being_read_; }
-    bool full() const noexcept { return memory() >= memory_limit_; }
+    bool full() const noexcept { return memory() >= limit_; }
     bool may_read() const noexcept {
         if (disk_ == 0) return false;
-        return front_.empty() || (front_.bytes() + piece_ <= memory_limit_ / 2 && memory() + piece_ <= memory_limit_);
+        return front_.empty() || (front_.bytes() + piece() <= limit_ / 2 && memory() + piece() <= limit_);
     }
     bool may_write() const noexcept {
-        return !ended_ && disk_ < disk_limit_ && !retry_.armed() && (full() || back_.bytes() >= piece_);
+        return !ended_ && disk_ < disk_limit_ && !retry_.armed() && (full() || back_.bytes() >= piece());
     }
     bool may_go(part p) const noexcept {
         switch (p) {
@@ -191,6 +192,7 @@ private:
         }
         return false;
     }
+    std::size_t piece() const noexcept { return std::min(piece_, limit_ / 4); }
     // How many bytes there are from `at` to where the ring begins again.
     std::size_t to_the_end(std::size_t at) const noexcept { return disk_limit_ - at; }
     void came_back();
@@ -198,7 +200,8 @@ private:
 
     const std::size_t memory_limit_;
     const std::size_t disk_limit_;
-    const std::size_t piece_; // of one call to the disk
+    const std::size_t piece_; // of one call to the disk, at the most
+    std::size_t limit_;       // of memory, now: less than memory_limit_ when the process is short of it
     const std::string folder_;
     chunk_queue front_{std::min(piece_, chunk_large)};
     chunk_queue back_{std::min(piece_, chunk_large)};
@@ -247,7 +250,7 @@ private:
 spool::turn spool::turn_of(part p) noexcept { return {*this, p}; }
 
 reading spool::begin_reading(unnamed_file file) {
-    const std::size_t n = std::min({piece_, disk_, to_the_end(read_at_)});
+    const std::size_t n = std::min({piece(), disk_, to_the_end(read_at_)});
     reading r{.file = std::move(file), .data = chunk(n), .at = static_cast<std::int64_t>(read_at_), .last = n == disk_};
     if (const std::size_t in_block = read_at_ % block_bytes; in_block <= disk_limit_ - disk_) r.read_before = in_block;
     being_read_ = n;
@@ -263,9 +266,9 @@ void spool::end_reading(reading& r) {
 }
 
 writing spool::begin_writing(unnamed_file file) {
-    if (in_memory()) front_.move_rest(memory_limit_ / 2, back_);
+    if (in_memory()) front_.move_rest(limit_ / 2, back_);
     const std::size_t write_at = (read_at_ + disk_) % disk_limit_;
-    const std::size_t most = std::min({piece_, disk_limit_ - disk_, to_the_end(write_at)});
+    const std::size_t most = std::min({piece(), disk_limit_ - disk_, to_the_end(write_at)});
     writing w{.file = std::move(file), .folder = {}, .data = {}, .at = static_cast<std::int64_t>(write_at)};
     if (!w.file.is_open()) w.folder = folder_;
     while (being_written_ < most && !back_.empty()) {
@@ -301,6 +304,7 @@ void spool::came_back() {
 }
 
 void spool::changed() {
+    limit_ = std::max(memory_share(memory_limit_), spooled::memory_min);
     const std::size_t in_ram = memory();
     usage_->memory += in_ram - memory_told_;
     usage_->memory_max = std::max(usage_->memory_max, usage_->memory);

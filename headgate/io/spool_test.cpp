@@ -1,3 +1,4 @@
+#include <headgate/core/memory_budget.hpp>
 #include <headgate/core/nursery.hpp>
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/io/linux_kernel.hpp>
@@ -307,6 +308,27 @@ TEST_P(spool_test, ItemsDoNotKeepMoreThanTheirBytes) {
     settle();
     EXPECT_GE(usage.memory, limit);
     EXPECT_LT(live_chunk_bytes() - before.chunk_bytes, 2 * limit);
+    n.clear();
+    nothing_left();
+}
+
+// What it may keep in memory is less when the process is short of it; the rest goes to the disk.
+TEST_P(spool_test, KeepsLessInMemoryWhenThatIsShort) {
+    constexpr std::size_t size = 4'000'000;
+    memory_budget budget(8 << 20);
+    const budget_scope use(budget);
+    const memory_charge most((7 << 20) - (1 << 20)); // of the 7 MiB that are shared out
+    checked seen;
+    abort_source go;
+    std::optional<outcome> end;
+    nursery n;
+    n.spawn(keep(pipeline(body(size, 10'000), stage(1 << 20, 8 << 20), checking_sink{&seen, go.signal()}), &end));
+    settle();
+    EXPECT_LT(usage.memory, 256u * 1024);
+    EXPECT_GT(usage.disk, size - 300'000);
+    go.abort();
+    until([&] { return end.has_value(); });
+    EXPECT_TRUE(*end && seen.right && seen.bytes == size);
     n.clear();
     nothing_left();
 }

@@ -25,6 +25,11 @@ constexpr config_field server_fields[] = {
     size<&so::stream_buffer>("stream_buffer", 4 * kib, 64 * mib,
                              "The most bytes a stream holds in memory per direction. At the bound its source is not "
                              "read."),
+    by_default("half of the memory of the machine or of its control group",
+               or_none(size<&so::memory_limit>(
+                   "memory_limit", memory_limit_min, 1024 * tib,
+                   "What all streams together hold in buffers, and a share for each request. As it comes nearer streams "
+                   "get smaller buffers; at it, requests are answered 503 and connections of tcp listeners reset."))),
     count<&so::splice_pipes_max>("splice_pipes_max", 0, many, "Kernel pipes per worker. Streams beyond are copied."),
     time<&so::alive, &tcp_liveness::probe_after>("tcp_keepalive_time",
                                                  "Without traffic until a peer, client or upstream, is probed. Without "

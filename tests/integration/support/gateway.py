@@ -53,8 +53,11 @@ class LogLine:
         return cls(**values)
 
 
-def limit(nofile, address_space):
-    """Limits this process: descriptors (soft, hard), and bytes of address space."""
+def limit(nofile, address_space, group):
+    """Limits this process: descriptors (soft, hard), bytes of address space, and a control group to be in."""
+    if group:
+        with open(group + "/cgroup.procs", "w", encoding="ascii") as processes:
+            processes.write(str(os.getpid()))
     if nofile:
         resource.setrlimit(resource.RLIMIT_NOFILE, nofile)
     if address_space:
@@ -64,15 +67,15 @@ def limit(nofile, address_space):
 class Gateway:
     """`headgate COMMAND --to TO FLAGS`, ready for connections when constructed. stop() must be called."""
 
-    def __init__(self, command, to, *flags, workers=1, nofile=None, address_space=None, listen="127.0.0.1:0",
-                 arguments=None):
+    def __init__(self, command, to, *flags, workers=1, nofile=None, address_space=None, group=None,
+                 listen="127.0.0.1:0", arguments=None):
         if not BINARY:
             raise RuntimeError("HEADGATE_BIN must name the gateway's program")
         self.arguments = [BINARY, command, *(arguments or ["--to", to, "--listen", listen, "--workers", str(workers), *flags])]
         # Sockets of ours must not be inherited: an end would not be seen while the gateway held a copy.
         self.process = subprocess.Popen(
             self.arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            close_fds=True, preexec_fn=(lambda: limit(nofile, address_space)) if nofile or address_space else None)
+            close_fds=True, preexec_fn=(lambda: limit(nofile, address_space, group)) if nofile or address_space or group else None)
         self.pid = self.process.pid
         self.errors = []  # lines of stderr
         self.all_logs = []  # every access log line there ever was

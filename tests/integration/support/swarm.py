@@ -23,7 +23,7 @@ class Swarm:
         self.block = b"%x\r\n" % len(BLOCK) + BLOCK + b"\r\n" if chunked else BLOCK
         self.end = b"0\r\n\r\n" if chunked and ends else b""
         self.chunked = chunked
-        self.opened = self.requests = self.ended = self.resets = self.completed = 0
+        self.opened = self.requests = self.ended = self.resets = self.completed = self.sent = 0
         self.last_end = 0.0
         self.failures = []
         self._live = {}
@@ -106,7 +106,9 @@ class Swarm:
     def _send(self, sock, state):
         while state["answering"]:
             while state["out"]:
-                state["out"] = state["out"][sock.send(state["out"]):]
+                n = sock.send(state["out"])
+                self.sent += n
+                state["out"] = state["out"][n:]
             if self.more == 0:
                 return
             if state["left"] == 0:
