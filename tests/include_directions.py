@@ -13,10 +13,11 @@ ALL = None
 ROOMS = {
     "headgate/core": [],
     "headgate/flow": ["headgate/core"],
-    "headgate/stages": ["headgate/flow", "headgate/core"],
+    "headgate/tabular": ["headgate/core"],
+    "headgate/stages": ["headgate/flow", "headgate/tabular", "headgate/core"],
     "headgate/io": ["headgate/flow", "headgate/core"],
     "headgate/http": ["headgate/io", "headgate/flow", "headgate/core"],
-    "headgate/db": ["headgate/io", "headgate/flow", "headgate/core"],
+    "headgate/db": ["headgate/io", "headgate/flow", "headgate/tabular", "headgate/core"],
     "headgate/testing": ["headgate/flow", "headgate/io", "headgate/core"],
     "gateway": ALL,
     "examples": ALL,
@@ -29,7 +30,7 @@ ROOMS = {
 TESTS_ALSO = ["headgate/testing"]
 
 # Rooms that know no operating system. Their tests may.
-WITHOUT_OS = ["headgate/core", "headgate/flow", "headgate/stages"]
+WITHOUT_OS = ["headgate/core", "headgate/flow", "headgate/tabular", "headgate/stages"]
 OS_HEADER = re.compile(
     r"(sys|net|netinet|arpa|linux|asm)/.*|(unistd|fcntl|poll|signal|pthread|netdb|dirent|ifaddrs|sched|spawn|termios)\.h")
 
