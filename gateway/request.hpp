@@ -91,7 +91,8 @@ struct request {
     std::optional<cause> why{};   // how it ended, set by whoever knows better than the error tells
     std::string_view switch_to{}; // the protocol that the client asks to switch to, and may; lives as long as the route
     std::string_view upstream{};  // where it was sent; lives as long as the route
-    endpoint_pool* asked = nullptr; // the endpoint whose answer tells whether it is well; null when it has told
+    const route_life* life = nullptr; // of its route; set before it is passed on
+    endpoint_pool* asked = nullptr;   // the endpoint whose answer tells whether it is well; null when it has told
 };
 
 } // namespace headgate::gateway
