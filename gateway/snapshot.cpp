@@ -21,6 +21,37 @@ bool serves(const route_config& r, const listener_config& l) {
     return r.listeners.empty() || std::ranges::find(r.listeners, l.name) != r.listeners.end();
 }
 
+// No two that differ give the same text: each part is behind its length.
+std::string identity_of(const route_config& r, const listener_config& l) {
+    std::string out;
+    const auto add = [&out](std::string_view part) {
+        fmt::format_to(std::back_inserter(out), "{}:{}", part.size(), part);
+    };
+    const auto add_all = [&](const auto& list, auto text) {
+        fmt::format_to(std::back_inserter(out), "[{}]", list.size());
+        for (const auto& item : list) text(item);
+    };
+    const auto add_matches = [&](const std::vector<value_match>& list) {
+        add_all(list, [&](const value_match& m) {
+            add(m.name);
+            add(m.value ? "=" + *m.value : "");
+        });
+    };
+    add(l.listen.text());
+    add_all(r.match.hosts, add);
+    add(r.match.path ? "=" + *r.match.path : "");
+    add(r.match.path_prefix ? "=" + *r.match.path_prefix : "");
+    add_all(r.match.methods, add);
+    add_matches(r.match.headers);
+    add_matches(r.match.query);
+    fmt::format_to(std::back_inserter(out), "{},{}", r.match.priority, r.action.index());
+    std::vector<std::string_view> names;
+    for (const weighted_upstream& w : upstreams_of(r)) names.push_back(w.upstream);
+    std::ranges::sort(names);
+    add_all(names, add);
+    return out;
+}
+
 config one_route(listener_config l, route_config r, const endpoint& to, const upstream_options& o,
                  const server_options& s) {
     config c;
@@ -34,23 +65,44 @@ config one_route(listener_config l, route_config r, const endpoint& to, const up
 
 } // namespace
 
-snapshot::snapshot(config c) : config_(std::move(c)) {
-    const auto made = [this](auto context, const std::string& of) {
-        if (!context) throw std::runtime_error(of + ": " + context.error().message());
-        for (const std::string& w : context->warnings()) warnings_.push_back(fmt::format("{}: {}", of, w));
-        return std::move(*context);
-    };
+template <class Context>
+Context snapshot::warned(std::expected<Context, tls_load_error> made, const std::string& of) {
+    if (!made) throw std::runtime_error(of + ": " + made.error().message());
+    for (const std::string& w : made->warnings()) warnings_.push_back(fmt::format("{}: {}", of, w));
+    return std::move(*made);
+}
+
+tls_client_context snapshot::client_context(const upstream_config& u, const snapshot* before) {
+    if (before) {
+        const auto was = std::ranges::find(before->config_.upstreams, u.name, &upstream_config::name);
+        if (was != before->config_.upstreams.end() && was->tls == u.tls)
+            if (const auto& same = before->tls_of(static_cast<std::size_t>(was - before->config_.upstreams.begin()));
+                same && !same->changed())
+                return *same;
+    }
+    return warned(tls_client_context::load(u.tls.options), "upstream " + u.name);
+}
+
+tls_server_context snapshot::server_context(const listener_config& l, const snapshot* before) {
+    if (before)
+        if (const entrance* was = before->find(l.listen.text());
+            was && was->tls && was->config->tls == l.tls && !was->tls->changed())
+            return *was->tls;
+    return warned(tls_server_context::load(l.tls), "listener " + l.name);
+}
+
+snapshot::snapshot(config c, const snapshot* before) : config_(std::move(c)) {
     for (const upstream_config& u : config_.upstreams) {
         auto& tls = upstream_tls_.emplace_back();
-        if (u.tls.enabled) tls = made(tls_client_context::load(u.tls.options), "upstream " + u.name);
+        if (u.tls.enabled) tls = client_context(u, before);
     }
     for (const listener_config& l : config_.listeners) {
         entrance e{.config = &l, .routes = {}};
-        if (!l.tls.certificates.empty()) e.tls = made(tls_server_context::load(l.tls), "listener " + l.name);
+        if (!l.tls.certificates.empty()) e.tls = server_context(l, before);
         std::vector<route_match> matches;
         for (const route_config& r : config_.routes) {
             if (!serves(r, l)) continue;
-            e.routes.push_back(compile(r));
+            e.routes.push_back(compile(r, l));
             matches.push_back(r.match);
         }
         e.table = route_table(matches);
@@ -58,8 +110,9 @@ snapshot::snapshot(config c) : config_(std::move(c)) {
     }
 }
 
-snapshot::route snapshot::compile(const route_config& r) const {
-    route out{.config = &r, .targets = {}};
+snapshot::route snapshot::compile(const route_config& r, const listener_config& l) {
+    route out{.config = &r, .place = identities_.size(), .targets = {}};
+    identities_.push_back(identity_of(r, l));
     std::uint32_t weights = 0;
     for (const weighted_upstream& w : upstreams_of(r)) {
         if (w.weight == 0) continue;
