@@ -66,10 +66,14 @@ task<> tunnel::run(connection& c) {
         c.why = cause::no_route;
         co_await fail(errc::refused);
     }
+    const snapshot::route& r = here->routes.front();
+    if (!here->addresses.admit(c.peer.ip) || (r.policies && !r.policies->addresses.admit(c.peer.ip))) {
+        c.why = cause::client_denied;
+        co_await fail(errc::refused);
+    }
     if (here->tls)
         if (const auto shaken = co_await accept_tls(c.client, *here->tls, here->config->http.header_timeout); !shaken)
             co_await fail(shaken.error(), side::sink, shaken.error().message());
-    const snapshot::route& r = here->routes.front();
     const auto& action = std::get<tcp_action>(r.config->action);
     upstream& to = *c.now->upstreams[r.choose(connections_++)];
     {
