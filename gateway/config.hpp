@@ -10,6 +10,8 @@
 #include <vector>
 
 #include <gateway/options.hpp>
+#include <gateway/policy/policies.hpp>
+#include <gateway/policy/provenance.hpp>
 #include <gateway/route_table.hpp>
 
 namespace headgate::gateway {
@@ -74,7 +76,8 @@ struct tcp_action {
 struct route_config {
     std::string name{};                   // unique; made from its place in the file if it has none
     std::vector<std::string> listeners{}; // names; none: all whose protocol fits
-    route_match match{};                  // not of tcp routes
+    address_rules_config addresses{};
+    route_match match{}; // not of tcp routes
     std::variant<proxy_action, redirect_action, respond_action, tcp_action> action{};
 };
 
@@ -108,6 +111,9 @@ struct listener_config {
     std::string name{};
     address listen{};
     listener_protocol protocol = listener_protocol::http;
+    std::vector<std::string> trusted_proxies{}; // networks
+    forwarded_fields forwarded = forwarded_fields::x_forwarded;
+    address_rules_config addresses{};
     tls_server_options tls{}; // without certificates: no TLS
     http_options http{};      // of an HTTP listener
 };

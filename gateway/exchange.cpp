@@ -285,12 +285,18 @@ task<upstream_lease> exchange(request& rq, route r) {
     if (rq.verb == http::method::connect) co_return co_await open_tunnel(rq, r);
     const http::request_head& head = rq.parsers->request.head();
     const proxy_action& a = r.action;
+    request::text<48> peer_text;
+    peer_text.size = rq.peer.write_host(peer_text.bytes);
     std::string path;
     if ((a.replace_prefix || a.replace_path) && head.path.starts_with('/'))
         path = replaced_path(normal_path(head.path), r.matched_prefix, a.replace_prefix, a.replace_path);
-    chunk upstream_head = make_upstream_head(head, {.client = rq.client_address.view(),
+    chunk upstream_head = make_upstream_head(head, {.peer = peer_text.view(),
+                                                    .peer_trusted = rq.peer_trusted,
+                                                    .fields = rq.entrance.config->forwarded,
                                                     .request_id = rq.id.view(),
                                                     .scheme = rq.scheme,
+                                                    .peer_scheme = rq.peer_scheme,
+                                                    .asked_host = rq.host,
                                                     .client_subject = rq.client_subject,
                                                     .switch_to = rq.switch_to,
                                                     .path = path,

@@ -26,7 +26,7 @@ void drop_head(request& rq) {
 
 } // namespace
 
-task<> proxy::refuse(request& rq, refusal_of why) {
+task<> proxy::refuse(request& rq, gateway::refusal why) {
     rq.why = why.why;
     drop_head(rq);
     co_await answer(rq, why.status, std::move(why.detail), rq.verb != http::method::connect);
@@ -36,11 +36,12 @@ task<> proxy::redirect(request& rq, const route_match& m, const redirect_action&
     const http::request_head& head = rq.parsers->request.head();
     std::string to(a.scheme ? std::string_view(*a.scheme) : rq.scheme);
     to += "://";
-    to += a.host ? std::string_view(*a.host) : head.authority.host;
+    const http::authority asked = http::parse_authority(rq.host).value_or(head.authority);
+    to += a.host ? std::string_view(*a.host) : asked.host;
     if (a.port)
         to += ":" + std::to_string(*a.port);
-    else if (!a.host && !a.scheme && head.authority.port != 0)
-        to += ":" + std::to_string(head.authority.port);
+    else if (!a.host && !a.scheme && asked.port != 0)
+        to += ":" + std::to_string(asked.port);
     to += a.replace_prefix || a.replace_path
               ? replaced_path(normal_path(head.path), m.matched_prefix(), a.replace_prefix, a.replace_path)
               : std::string(head.path);

@@ -62,6 +62,9 @@ struct request {
     parser_pool::lease parsers;
     std::shared_ptr<const served> now;  // the configuration that was current when it began
     const snapshot::entrance& entrance; // by which it came in
+    const peer_address& peer;           // of the connection
+    peer_address from = peer;           // the client: the peer, or whom it speaks for
+    bool peer_trusted = false;          // as a proxy
 
     template <std::size_t N>
     struct text {
@@ -73,8 +76,10 @@ struct request {
         std::string_view view() const noexcept { return {bytes.data(), size}; }
     };
     text<48> client_address{};
-    std::string_view scheme = "http";  // by which it came
-    std::string_view client_subject{}; // of the client's verified certificate; lives as long as the connection
+    std::string_view peer_scheme = "http"; // by which it came to us
+    std::string_view scheme = "http";      // by which it came to us, or to a trusted proxy
+    std::string_view host{};               // that a trusted proxy was asked for; lives as long as the head
+    std::string_view client_subject{};     // of the client's verified certificate; lives as long as the connection
     text<128> id{};
     text<24> method{};
     text<256> target{};

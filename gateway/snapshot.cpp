@@ -16,6 +16,11 @@ const std::vector<weighted_upstream>& upstreams_of(const route_config& r) {
     return none;
 }
 
+std::unique_ptr<const route_policies> policies_of(const route_config& r) {
+    if (r.addresses == address_rules_config()) return nullptr;
+    return std::make_unique<const route_policies>(route_policies{.addresses = address_rules(r.addresses)});
+}
+
 bool serves(const route_config& r, const listener_config& l) {
     if (std::holds_alternative<tcp_action>(r.action) != (l.protocol == listener_protocol::tcp)) return false;
     return r.listeners.empty() || std::ranges::find(r.listeners, l.name) != r.listeners.end();
@@ -96,22 +101,27 @@ snapshot::snapshot(config c, const snapshot* before) : config_(std::move(c)) {
         auto& tls = upstream_tls_.emplace_back();
         if (u.tls.enabled) tls = client_context(u, before);
     }
+    for (const route_config& r : config_.routes) policies_.push_back(policies_of(r));
     for (const listener_config& l : config_.listeners) {
-        entrance e{.config = &l, .routes = {}};
+        entrance e{.config = &l,
+                   .routes = {},
+                   .trusted = network_set(l.trusted_proxies),
+                   .addresses = address_rules(l.addresses)};
         if (!l.tls.certificates.empty()) e.tls = server_context(l, before);
         std::vector<route_match> matches;
-        for (const route_config& r : config_.routes) {
-            if (!serves(r, l)) continue;
-            e.routes.push_back(compile(r, l));
-            matches.push_back(r.match);
+        for (std::size_t i = 0; i < config_.routes.size(); ++i) {
+            if (!serves(config_.routes[i], l)) continue;
+            e.routes.push_back(compile(i, l));
+            matches.push_back(config_.routes[i].match);
         }
         e.table = route_table(matches);
         entrances_.emplace(l.listen.text(), std::move(e));
     }
 }
 
-snapshot::route snapshot::compile(const route_config& r, const listener_config& l) {
-    route out{.config = &r, .place = identities_.size(), .targets = {}};
+snapshot::route snapshot::compile(std::size_t index, const listener_config& l) {
+    const route_config& r = config_.routes[index];
+    route out{.config = &r, .place = identities_.size(), .policies = policies_[index].get(), .targets = {}};
     identities_.push_back(identity_of(r, l));
     std::uint32_t weights = 0;
     for (const weighted_upstream& w : upstreams_of(r)) {

@@ -22,7 +22,8 @@ public:
     // One route as a request finds it.
     struct route {
         const route_config* config;
-        std::size_t place; // among the routes of all listeners
+        std::size_t place;                        // among the routes of all listeners
+        const route_policies* policies = nullptr; // null if there are none
         struct target {
             std::size_t upstream; // its place in of().upstreams
             std::uint32_t below;  // the weights up to and with this one
@@ -37,7 +38,9 @@ public:
     struct entrance {
         const listener_config* config;
         std::vector<route> routes; // by the index that the table gives
-        route_table table{{}};     // of HTTP routes
+        network_set trusted{};     // proxies
+        address_rules addresses{};
+        route_table table{{}}; // of HTTP routes
         std::optional<tls_server_context> tls{};
     };
 
@@ -60,7 +63,7 @@ public:
     const entrance* find(std::string_view address) const noexcept;
 
 private:
-    route compile(const route_config& r, const listener_config& l);
+    route compile(std::size_t index, const listener_config& l);
     template <class Context>
     Context warned(std::expected<Context, tls_load_error> made, const std::string& of);
     tls_client_context client_context(const upstream_config& u, const snapshot* before);
@@ -68,6 +71,7 @@ private:
 
     config config_;
     std::vector<std::optional<tls_client_context>> upstream_tls_;
+    std::vector<std::unique_ptr<const route_policies>> policies_; // of the routes; null for none
     std::map<std::string, entrance, std::less<>> entrances_;
     std::vector<std::string> identities_;
     std::vector<std::string> warnings_;

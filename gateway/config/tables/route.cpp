@@ -178,10 +178,18 @@ constexpr config_field tcp_fields[] = {
 constexpr config_alternatives tcp_alternatives[] = {{one_or_more, true}};
 
 using rc = route_config;
+using ac = address_rules_config;
 constexpr auto proxy_begin = [](const de& d, string_view) { return d.proxy; };
 constexpr auto tcp_begin = [](const de& d, string_view) { return d.tcp; };
 constexpr auto redirect_begin = [](const de&, string_view) { return re{}; };
 constexpr auto respond_begin = [](const de&, string_view) { return rs{}; };
+
+constexpr config_field route_policy_fields[] = {
+    texts<&rc::addresses, &ac::allow>("allow", formats::network,
+                                      "Clients that may use it: others are answered 403, or reset. Without it, "
+                                      "everybody. It adds to what the listener says."),
+    texts<&rc::addresses, &ac::deny>("deny", formats::network, "Clients that may not, also if they are allowed."),
+};
 
 constexpr config_field route_fields[] = {
     by_default("route-1, by its place in the list", text<&rc::name>("name", formats::name, "What logs call it.")),
@@ -192,6 +200,7 @@ constexpr config_field route_fields[] = {
     action<re, +redirect_begin, &rc::action>("redirect", tables::redirect, "Sends the client elsewhere."),
     action<rs, +respond_begin, &rc::action>("respond", tables::respond, "Answers by itself."),
     action<tcp_action, +tcp_begin, &rc::action>("tcp", tables::tcp, "Passes the bytes of a connection on, both ways."),
+    also(tables::route_policies),
 };
 constexpr string_view actions[] = {"proxy", "redirect", "respond", "tcp"};
 constexpr config_alternatives route_alternatives[] = {{actions, true}};
@@ -217,6 +226,12 @@ constinit const config_table proxy{"proxy", "", proxy_fields, proxy_alternatives
 constinit const config_table redirect{"redirect", "", redirect_fields, redirect_alternatives, "", &built_in<re>};
 constinit const config_table respond{"respond", "", respond_fields, {}, "", &built_in<rs>};
 constinit const config_table tcp{"tcp", "", tcp_fields, tcp_alternatives, "", &built_in<tcp_action>};
+constinit const config_table route_policies{"the policies of a route",
+                                            "What holds for its requests whatever is done with them.",
+                                            route_policy_fields,
+                                            {},
+                                            "",
+                                            &built_in<rc>};
 constinit const config_table route{"a route", "", route_fields, route_alternatives, "", &built_in<rc>};
 
 } // namespace headgate::gateway::tables
