@@ -8,6 +8,7 @@
 
 #include <CLI/CLI.hpp>
 #include <gateway/cli.hpp>
+#include <gateway/config/check_files.hpp>
 #include <gateway/config/commands.hpp>
 #include <gateway/config/load.hpp>
 #include <gateway/server.hpp>
@@ -204,28 +205,31 @@ std::string commands_of(const CLI::App& app) {
 
 using source_or_error = std::expected<std::shared_ptr<const snapshot>, std::string>;
 
-source_or_error read_snapshot(const std::string& file) {
-    auto c = load_config(file);
+source_or_error read_snapshot(const std::string& file, const snapshot* before) {
+    const auto c = load_config_with_places(file);
     if (!c) return std::unexpected(format_errors(c.error()));
     try {
-        auto made = std::make_shared<snapshot>(std::move(*c));
+        auto made = std::make_shared<snapshot>(c->value, before);
         for (const std::string& w : made->warnings()) fmt::print(stderr, "headgate: warning: {}\n", w);
         return made;
     } catch (const std::runtime_error& e) {
-        return std::unexpected(file + ": " + e.what() + "\n");
+        const file_findings found = check_files(*c, file);
+        return std::unexpected(found.errors.empty() ? file + ": " + e.what() + "\n" : format_errors(found.errors));
     }
 }
 
 // Serves what a file says, and reads it again on SIGHUP.
 int run_from_file(const std::string& file) {
-    auto first = read_snapshot(file);
+    auto first = read_snapshot(file, nullptr);
     if (!first) {
         std::fputs(first.error().c_str(), stderr);
         return 1;
     }
     const config& c = (*first)->of();
     const std::string about = fmt::format("{} routes, {} upstreams", c.routes.size(), c.upstreams.size());
-    return run_server({.first = std::move(*first), .again = [file] { return read_snapshot(file); }, .about = about});
+    return run_server({.first = std::move(*first),
+                       .again = [file](const snapshot& now) { return read_snapshot(file, &now); },
+                       .about = about});
 }
 
 } // namespace

@@ -11,7 +11,8 @@ void live_config::apply(std::shared_ptr<const snapshot> next) {
         std::shared_ptr<upstream> same;
         if (now_)
             for (std::size_t i = 0; i < now_->upstreams.size() && !same; ++i)
-                if (now_->shared->of().upstreams[i] == c && !now_->shared->tls_of(i)) same = now_->upstreams[i];
+                if (now_->shared->of().upstreams[i] == c && now_->shared->tls_of(i) == next->tls_of(n))
+                    same = now_->upstreams[i];
         made->upstreams.push_back(same ? std::move(same) : std::make_shared<upstream>(c, alive_, next->tls_of(n)));
     }
     made->shared = std::move(next);

@@ -29,6 +29,7 @@ struct server_options {
     address listen;
     unsigned workers = 1;
     duration drain_timeout = 10s;
+    duration certificate_check_interval = 10s; // from looking for changed certificates to looking again
     bool access_log = true;
     std::size_t connections_max = 10'000;       // client connections per worker; more are refused with 503
     std::size_t connections_per_client_max = 0; // over all workers; more are refused with 429; 0 for no limit

@@ -66,11 +66,12 @@ public:
             ++endings_.running;
         }
         if (const std::string wrong = change_to(from_.first); !wrong.empty()) throw std::runtime_error(wrong);
+        if (options_.certificate_check_interval != forever) chores_.spawn(watch_files());
     }
 
     std::string ready_line() const {
         std::string where;
-        for (const listener_config& l : from_.first->of().listeners)
+        for (const listener_config& l : current_->of().listeners)
             where += (where.empty() ? "" : " ") + bound_.at(l.listen.text()).text();
         return fmt::format("headgate: listening on {}, {}, {} worker{}\n", where, from_.about, workers_.size(),
                            workers_.size() == 1 ? "" : "s");
@@ -86,6 +87,7 @@ public:
             else
                 break;
         }
+        chores_.clear();
         for (const auto& w : workers_) w->drain();
         co_await race(until(endings_.all_ended.signal()), wait_for(options_.drain_timeout), second_signal(signals));
         if (endings_.running == 0) co_return;
@@ -107,14 +109,43 @@ private:
             return wrong;
         }
         for (const auto& w : workers_) w->commit();
+        current_ = next;
         bound_.clear();
         for (const listener_config& l : next->of().listeners)
             bound_.emplace(l.listen.text(), bound.at(l.listen.text()));
         return {};
     }
 
+    // What was read may be half of what somebody is about to write: until it is right it is tried again each time, and
+    // told once.
+    task<> watch_files() {
+        std::string told;
+        for (;;) {
+            co_await sleep_for(options_.certificate_check_interval);
+            if (!current_->files_changed()) continue;
+            std::string wrong = read_files_again();
+            if (wrong.empty())
+                fmt::print(stderr, "headgate: certificates have changed and were read again\n");
+            else if (wrong != told)
+                fmt::print(stderr,
+                           "{}\nheadgate: certificates have changed and cannot be used; what was served before "
+                           "is served on\n",
+                           wrong);
+            told = std::move(wrong);
+        }
+    }
+    std::string read_files_again() {
+        try {
+            const auto next = std::make_shared<snapshot>(current_->of(), current_.get());
+            for (const std::string& w : next->warnings()) fmt::print(stderr, "headgate: warning: {}\n", w);
+            return change_to(next);
+        } catch (const std::exception& e) {
+            return e.what();
+        }
+    }
+
     void reload() {
-        auto next = from_.again();
+        auto next = from_.again(*current_);
         const std::string wrong = next ? change_to(*next) : next.error();
         if (wrong.empty())
             fmt::print(stderr, "headgate: reloaded: {} listener(s), {} route(s), {} upstream(s)\n",
@@ -158,6 +189,8 @@ private:
     bound_addresses bound_;
     endings& endings_;
     std::vector<std::unique_ptr<worker_thread>> workers_;
+    std::shared_ptr<const snapshot> current_;
+    nursery chores_; // what goes on beside on the main thread
 };
 
 } // namespace

@@ -34,19 +34,40 @@ config one_route(listener_config l, route_config r, const endpoint& to, const up
 
 } // namespace
 
-snapshot::snapshot(config c) : config_(std::move(c)) {
-    const auto made = [this](auto context, const std::string& of) {
-        if (!context) throw std::runtime_error(of + ": " + context.error().message());
-        for (const std::string& w : context->warnings()) warnings_.push_back(fmt::format("{}: {}", of, w));
-        return std::move(*context);
-    };
+template <class Context>
+Context snapshot::warned(std::expected<Context, tls_load_error> made, const std::string& of) {
+    if (!made) throw std::runtime_error(of + ": " + made.error().message());
+    for (const std::string& w : made->warnings()) warnings_.push_back(fmt::format("{}: {}", of, w));
+    return std::move(*made);
+}
+
+tls_client_context snapshot::client_context(const upstream_config& u, const snapshot* before) {
+    if (before) {
+        const auto was = std::ranges::find(before->config_.upstreams, u.name, &upstream_config::name);
+        if (was != before->config_.upstreams.end() && was->tls == u.tls)
+            if (const auto& same = before->tls_of(static_cast<std::size_t>(was - before->config_.upstreams.begin()));
+                same && !same->changed())
+                return *same;
+    }
+    return warned(tls_client_context::load(u.tls.options), "upstream " + u.name);
+}
+
+tls_server_context snapshot::server_context(const listener_config& l, const snapshot* before) {
+    if (before)
+        if (const entrance* was = before->find(l.listen.text());
+            was && was->tls && was->config->tls == l.tls && !was->tls->changed())
+            return *was->tls;
+    return warned(tls_server_context::load(l.tls), "listener " + l.name);
+}
+
+snapshot::snapshot(config c, const snapshot* before) : config_(std::move(c)) {
     for (const upstream_config& u : config_.upstreams) {
         auto& tls = upstream_tls_.emplace_back();
-        if (u.tls.enabled) tls = made(tls_client_context::load(u.tls.options), "upstream " + u.name);
+        if (u.tls.enabled) tls = client_context(u, before);
     }
     for (const listener_config& l : config_.listeners) {
         entrance e{.config = &l, .routes = {}};
-        if (!l.tls.certificates.empty()) e.tls = made(tls_server_context::load(l.tls), "listener " + l.name);
+        if (!l.tls.certificates.empty()) e.tls = server_context(l, before);
         std::vector<route_match> matches;
         for (const route_config& r : config_.routes) {
             if (!serves(r, l)) continue;

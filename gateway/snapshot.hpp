@@ -12,8 +12,10 @@ namespace headgate::gateway {
 // it was current.
 class snapshot {
 public:
-    // Reads the files that TLS needs. Throws std::runtime_error, which says which file is wrong and how.
-    explicit snapshot(config c);
+    // Reads the files that TLS needs, but for those that `before` has read already and that have not changed since:
+    // what was made of them is used again, and with it pooled connections and the sessions of clients. Throws
+    // std::runtime_error, which says which file is wrong and how.
+    explicit snapshot(config c, const snapshot* before = nullptr);
     snapshot(const snapshot&) = delete;
     snapshot& operator=(const snapshot&) = delete;
 
@@ -53,6 +55,10 @@ public:
 
 private:
     route compile(const route_config& r) const;
+    template <class Context>
+    Context warned(std::expected<Context, tls_load_error> made, const std::string& of);
+    tls_client_context client_context(const upstream_config& u, const snapshot* before);
+    tls_server_context server_context(const listener_config& l, const snapshot* before);
 
     config config_;
     std::vector<std::optional<tls_client_context>> upstream_tls_;

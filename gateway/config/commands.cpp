@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <gateway/config/check_files.hpp>
 #include <gateway/config/commands.hpp>
 #include <gateway/config/explain.hpp>
 #include <gateway/config/load.hpp>
@@ -30,11 +31,15 @@ int usage(const std::string& message) {
     return 2;
 }
 
-int validate(const std::string& file) {
-    const auto c = load_config(file);
-    if (!c) return tell(c.error());
-    return print(fmt::format("{}: ok, {}, {}, {}\n", file, counted(c->listeners.size(), "listener"),
-                             counted(c->routes.size(), "route"), counted(c->upstreams.size(), "upstream")));
+int validate(const std::string& file, bool without_files) {
+    const auto loaded = load_config_with_places(file);
+    if (!loaded) return tell(loaded.error());
+    const file_findings found = without_files ? file_findings{} : check_files(*loaded, file);
+    if (!found.errors.empty()) return tell(found.errors);
+    for (const std::string& w : found.warnings) fmt::print(stderr, "{}: warning: {}\n", file, w);
+    const config& c = loaded->value;
+    return print(fmt::format("{}: ok, {}, {}, {}\n", file, counted(c.listeners.size(), "listener"),
+                             counted(c.routes.size(), "route"), counted(c.upstreams.size(), "upstream")));
 }
 
 int explain_file(const std::string& file, explained_request rq, const std::vector<std::string>& headers) {
@@ -73,6 +78,7 @@ config_commands::config_commands(CLI::App& app)
       schema_(app.add_subcommand("schema", "Print the JSON Schema of configuration files")),
       init_(app.add_subcommand("init", "Write a small configuration file to begin with")),
       reference_(app.add_subcommand("reference", "Print the keys of configuration files, in Markdown")->group("")) {
+    validate_->add_flag("--without-files", without_files_, "Do not open the files of TLS, which may be elsewhere");
     explain_->add_option("METHOD", method_, "The request's method, for example GET")->required();
     explain_->add_option("URL", url_, "http://host[:port]/path, or only the path")->required();
     explain_->add_option("-H,--header", headers_, "A header field of the request")
@@ -82,7 +88,7 @@ config_commands::config_commands(CLI::App& app)
 }
 
 std::optional<int> config_commands::run() const {
-    if (*validate_) return validate(file_);
+    if (*validate_) return validate(file_, without_files_);
     if (*explain_) return explain_file(file_, {.method = method_, .url = url_}, headers_);
     if (*schema_) return print(config_schema());
     if (*init_) return init(new_file_);

@@ -27,6 +27,7 @@ private:
     CLI::App* init_;
     CLI::App* reference_;
     std::string file_;
+    bool without_files_ = false;
     std::string new_file_ = "headgate.yaml";
     std::string method_;
     std::string url_;

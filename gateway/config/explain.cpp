@@ -168,6 +168,13 @@ private:
         }
         print("\n  limits of the listener {}\n", l.name);
         options(tables::listener_options, &l.http, path, "defaults.listener");
+        if (l.tls.certificates.empty()) return;
+        const std::string tls = path_of(path, "tls");
+        print("\n  tls of the listener {}\n", l.name);
+        for (std::size_t c = 0; c < l.tls.certificates.size(); ++c)
+            options(tables::certificate, &l.tls.certificates[c], path_of(path_of(tls, "certificates"), c), {},
+                    fmt::format("certificates[{}].", c));
+        options(tables::listener_tls, &l.tls, tls, {});
     }
 
     void explain_route(std::size_t r) {
@@ -211,7 +218,11 @@ private:
             for (const weighted_upstream& w : p->upstreams) {
                 const auto u = std::ranges::find(c_.upstreams, w.upstream, &upstream_config::name);
                 print("\n  limits of the upstream {}\n", u->name);
-                options(tables::upstream_options, &u->options, path_of("upstreams", u->name), "defaults.upstream");
+                const std::string own = path_of("upstreams", u->name);
+                options(tables::upstream_options, &u->options, own, "defaults.upstream");
+                if (!u->tls.enabled) continue;
+                print("\n  tls of the upstream {}\n", u->name);
+                options(tables::upstream_tls, &u->tls, path_of(own, "tls"), {});
             }
         }
     }
@@ -231,6 +242,7 @@ private:
     void options(const config_table& table, const void* object, const std::string& own, const std::string& defaults,
                  const std::string& prefix = {}) {
         for (const config_field& f : table.fields) {
+            if (f.kind == config_kind::sections) continue;
             const std::string key = prefix + std::string(f.key);
             if (f.kind == config_kind::section) {
                 options(*f.table, f.peek(object), path_of(own, f.key), path_of(defaults, f.key), key + ".");
@@ -240,7 +252,7 @@ private:
             if (from.empty())
                 if (from = place(path_of(defaults, f.key)); !from.empty()) from += ", defaults";
             const std::string value = write_scalar(f, f.load(object));
-            print("    {:<36}{:<12}{}\n", key, value.empty() ? "-" : value, from.empty() ? "built in" : from);
+            print("    {:<36}{:<11} {}\n", key, value.empty() ? "-" : value, from.empty() ? "built in" : from);
         }
     }
 

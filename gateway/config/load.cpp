@@ -44,7 +44,7 @@ std::expected<loaded_config, std::vector<config_error>> read_config(std::string_
     check_config(d.value, places, errors);
     if (!errors.empty()) return std::unexpected(std::move(errors).take());
     fill_in(d.value, places);
-    return loaded_config{std::move(d.value), std::move(places)};
+    return loaded_config{std::move(d.value), std::move(places), std::string(text)};
 }
 
 std::expected<loaded_config, std::vector<config_error>> load_config_with_places(const std::string& path) {

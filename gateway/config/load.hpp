@@ -16,6 +16,7 @@ namespace headgate::gateway {
 struct loaded_config {
     config value{};
     config_places places{};
+    std::string text{}; // for what is found wrong with it later
 };
 
 // Reads a configuration file. It is complete and right, or all that is wrong with it is told.

@@ -20,6 +20,8 @@ struct tls_certificate_files {
     std::string certificate; // the certificate first, then those between it and the root, in order
     std::string key;         // not encrypted
     std::string ocsp{};      // an OCSP response to staple (RFC 6066, section 8), DER; none if empty
+
+    bool operator==(const tls_certificate_files&) const = default;
 };
 
 enum class client_certificates : std::uint8_t {
@@ -40,6 +42,8 @@ struct tls_server_options {
     std::string client_ca{}; // who may issue them: PEM file
     tls_version version_min = tls_version::v1_2;
     bool tickets = true; // clients may resume sessions (RFC 8446, section 2.2)
+
+    bool operator==(const tls_server_options&) const = default;
 };
 
 struct tls_client_options {
@@ -92,6 +96,8 @@ public:
     // Whether a file that it was made of has changed since: time to make another. Connections keep the one they began
     // with. Looks at the disk.
     bool changed() const;
+    // Whether it is the same one: a copy.
+    bool operator==(const tls_context& o) const noexcept { return ctx_ == o.ctx_; }
 
     ssl_ctx_st* native() const noexcept { return ctx_; }
 

@@ -204,7 +204,7 @@ def described(part):
 
 class Example(unittest.TestCase):
     def test_it_is_right(self):
-        done = run("validate", "-c", str(EXAMPLE))
+        done = run("validate", "--without-files", "-c", str(EXAMPLE))
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertIn("ok, 3 listeners, 6 routes, 3 upstreams", done.stdout)
 

@@ -3,13 +3,16 @@
 
 import hashlib
 import os
+import re
 import signal
+import socket
+import ssl
 import subprocess
+import threading
 import time
 import unittest
 
-from run_test import RunCase, free_port
-from support import eventually
+from support import BINARY, RunCase, eventually, free_port
 
 
 def openssl(*arguments, **how):
@@ -159,7 +162,126 @@ class Termination(TlsCase):
             self.assertEqual(self.curl(), b"a")
 
 
+class ChangedFiles(TlsCase):
+    def serving(self, origin, interval="50ms"):
+        self.run_with(self.proxying(origin), more=f", certificate_check_interval: {interval}")
+
+    def subject(self):
+        return self.s_client()
+
+    def said(self, text):
+        return sum(text in line for line in self.gateway.errors)
+
+    def test_a_new_certificate_is_served_by_itself(self):
+        self.serving(self.origin_named("a"))
+        self.assertNotIn("renewed", self.subject())
+        self.ca.issue("www", "renewed.example.org", ["DNS:www.example.org"])
+        eventually(lambda: "renewed" in self.subject(), 10)
+        self.assertGreater(self.said("certificates have changed and were read again"), 0)
+
+    def test_a_bad_one_changes_nothing_until_it_is_good(self):
+        self.serving(self.origin_named("a"))
+        good = self.www[0].read_text()
+        self.www[0].write_text("no certificate")
+        eventually(lambda: self.said("what was served before is served on"), 10)
+        self.assertIn("www.pem: there is no certificate in it", "\n".join(self.gateway.errors))
+        self.assertEqual(self.curl(), b"a")
+        time.sleep(0.3)  # it has looked again meanwhile
+        self.assertEqual(self.said("there is no certificate in it"), 1, "it is told once")
+        self.www[0].write_text(good)
+        eventually(lambda: self.said("were read again"), 10)
+        self.assertEqual(self.curl(), b"a")
+
+    def test_the_rest_of_the_file_is_not_read_again(self):
+        self.serving(self.origin_named("a"))
+        self.write("routes: [half of what somebody is writing")
+        self.ca.issue("www", "renewed.example.org", ["DNS:www.example.org"])
+        eventually(lambda: "renewed" in self.subject(), 10)
+        self.assertEqual(self.said("headgate.yaml"), 0)
+
+    def test_none(self):
+        self.serving(self.origin_named("a"), interval="none")
+        self.ca.issue("www", "renewed.example.org", ["DNS:www.example.org"])
+        time.sleep(0.3)
+        self.assertNotIn("renewed", self.subject())
+
+    def test_sessions_outlive_a_reload_that_does_not_touch_the_certificates(self):
+        a = self.origin_named("a")
+        self.run_with(self.proxying(a))
+        kept = str(self.folder / "session")
+        self.assertIn("New, TLSv1.2", self.s_client("-tls1_2", "-sess_out", kept))
+        self.reload(self.proxying(a, tls=", idle_max: 3"))
+        self.assertIn("Reused, TLSv1.2", self.s_client("-tls1_2", "-sess_in", kept))
+
+    def test_validate_opens_them(self):
+        self.wild[1].unlink()
+        self.www[1].write_text("nothing")
+        text = (f"listeners:\n- name: web\n  address: ':{self.port}'\n  tls:\n    certificates:\n"
+                f"    - certificate: {self.www[0]}\n      key: {self.www[1]}\n"
+                f"    - certificate: {self.wild[0]}\n      key: {self.wild[1]}\n"
+                f"routes: [{{proxy: {{upstream: a}}}}]\nupstreams:\n  a:\n    endpoints: ['a:1']\n"
+                "    tls: {ca: /nonexistent.pem}\n")
+        self.write(text)
+
+        def validate(*flags):
+            return subprocess.run([BINARY, "validate", *flags, "-c", self.file], text=True, capture_output=True, check=False)
+
+        done = validate()
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        for place, why in (("7:12", "there is no private key in it (PEM)"), ("9:12", "No such file"),
+                           ("14:15", "/nonexistent.pem: No such file")):
+            self.assertRegex(done.stderr, rf"headgate\.yaml:{place}: .*{re.escape(why)}")
+        self.assertEqual(validate("--without-files").returncode, 0)
+        said = subprocess.run([BINARY, "run", "-c", self.file], text=True, capture_output=True, check=False, timeout=20)
+        self.assertEqual((said.returncode, said.stderr), (1, done.stderr))
+
+    def test_explain_tells_them(self):
+        self.write(self.secure(", version_min: '1.3'") + "routes: [{proxy: {upstream: a}}]\n"
+                   "upstreams: {a: {endpoints: ['a:1'], tls: {server_name: b.example.org}}}\n")
+        said = subprocess.run([BINARY, "explain", "-c", self.file, "GET", "http://x/"], text=True, capture_output=True, check=True).stdout
+        for line in (rf"certificates\[1\]\.key +{self.wild[1]} ", r"version_min +1\.3 .*headgate\.yaml:1\n", r"tls of the upstream a\n +server_name +b\.example\.org"):
+            self.assertRegex(said, line)
+
+
 class ToUpstreams(TlsCase):
+
+    def test_pooled_connections_outlive_a_reload(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.www)
+        listening = socket.create_server(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        accepted = []
+
+        def serve():
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with connection, context.wrap_socket(connection, server_side=True) as secure:
+                    accepted.append(secure)
+                    while secure.recv(65536):
+                        secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        tls = f"{{ca: {self.ca.pem}, server_name: www.example.org}}"
+        try:
+            self.run_with(self.to(port, tls), workers=1)
+            self.assertEqual(self.client().exchange().data, b"ok")
+            self.reload(self.to(port, tls) + "defaults: {proxy: {first_byte_timeout: 20s}}\n", workers=1)
+            self.assertEqual(self.client().exchange().data, b"ok")
+            self.assertEqual(len(accepted), 1, "the pooled connection is used again")
+            os.utime(self.ca.pem)
+            self.reload(self.to(port, tls), workers=1)
+            eventually(lambda: self.gateway.live()["upstream_idle"] == 0, 5)
+            self.assertEqual(self.client().exchange().data, b"ok")
+            self.assertEqual(len(accepted), 2, "whom to trust was read again")
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            listening.close()
+            self.gateway.stop()
+            thread.join(5)
 
     def serve_tls(self, pem, key, *flags):
         """openssl s_server, which answers each request with a page of its own."""

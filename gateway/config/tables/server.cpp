@@ -16,6 +16,9 @@ constexpr config_field server_fields[] = {
                                                    "Threads, each with its own event loop and listeners. A Unix socket "
                                                    "is served by one of them.")),
     time<&so::drain_timeout>("drain_timeout", "How long requests may still run after SIGTERM; then they are aborted."),
+    or_none(time<&so::certificate_check_interval>(
+        "certificate_check_interval", "How often the files of TLS are looked at. If one has changed, all are "
+                                      "read again, and served if they are right. none: only at a reload.")),
     flag<&so::access_log>("access_log", "A line per request on standard output."),
     count<&so::connections_max>("connections_max", 1, many,
                                 "Client connections per worker. More are answered 503, or reset on a tcp listener."),

@@ -51,13 +51,15 @@ class RunCase(GatewayCase):
         fresh.write_text(text)
         os.replace(fresh, self.file)
 
-    def run_with(self, text, workers=2):
-        self.write(f"server: {{workers: {workers}}}\n" + text)
+    def run_with(self, text, workers=2, more=""):
+        """`more` is what else `server` says."""
+        self.more = more
+        self.write(f"server: {{workers: {workers}{more}}}\n" + text)
         self.gateway = Gateway("run", None, arguments=["-c", str(self.file)])
         self.leaks = eventually(lambda: LeakCheck(self.gateway, workers), 5, "the gateway is at rest when started")
 
     def reload(self, text, workers=2, good=True):
-        self.write(f"server: {{workers: {workers}}}\n" + text)
+        self.write(f"server: {{workers: {workers}{self.more}}}\n" + text)
         before = len(self.gateway.errors)
         self.gateway.signal(signal.SIGHUP)
         wanted = "headgate: reloaded:" if good else "headgate: not reloaded"
