@@ -69,7 +69,7 @@ task<> check_idle(duplex& d, progress& p, place& at) {
 
 task<> relay_both_ways(duplex& d) {
     place& at = co_await here();
-    const abort_watch drain_watch(d.on.aborted(), at);
+    const abort_watch drain_watch(d.life.ended(), at);
     progress p{.changed = executor::current().turn_time()};
     strand clock;
     clock.start(check_idle(d, p, at), at);

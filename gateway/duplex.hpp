@@ -15,6 +15,7 @@ namespace headgate::gateway {
 // Two connections to be joined, and what is known of it. Must outlive relay_both_ways().
 struct duplex {
     worker& on;
+    const route_life& life;
     socket& client;
     socket& upstream;
     duration idle_timeout;       // nothing moved either way
@@ -29,8 +30,8 @@ struct duplex {
 };
 
 // Passes bytes on in both directions: two pipelines. A clean end of one side is passed on as a half-close and the other
-// direction goes on, under a clock; any failure of either side, an idle limit, or the worker's abort ends both at once:
-// the flow fails. The sockets are left for their owners to close, or to reset.
+// direction goes on, under a clock; any failure of either side, an idle limit, or the end of the route's life ends both
+// at once: the flow fails. The sockets are left for their owners to close, or to reset.
 task<> relay_both_ways(duplex& d);
 
 } // namespace headgate::gateway

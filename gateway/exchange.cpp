@@ -279,7 +279,7 @@ task<upstream_lease> open_tunnel(request& rq, route r) {
 task<upstream_lease> exchange(request& rq, route r) {
     place& at = co_await here();
     const peer_watch client_watch(rq.client, at, client_side);
-    const abort_watch drain_watch(r.on.aborted(), at);
+    const abort_watch drain_watch(rq.life->ended(), at);
     co_await checkpoint(); // for a client that has gone already nothing is begun
 
     if (rq.verb == http::method::connect) co_return co_await open_tunnel(rq, r);

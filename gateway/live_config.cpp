@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <unordered_map>
 
 #include <gateway/live_config.hpp>
 
@@ -16,6 +17,7 @@ void live_config::apply(std::shared_ptr<const snapshot> next) {
         made->upstreams.push_back(same ? std::move(same) : std::make_shared<upstream>(c, alive_, next->tls_of(n)));
     }
     made->shared = std::move(next);
+    take_over_lives(*made);
     for (const std::shared_ptr<upstream>& u : made->upstreams)
         if (!now_ || std::ranges::find(now_->upstreams, u) == now_->upstreams.end()) u->start_checks();
     std::erase_if(retired_, [](const std::weak_ptr<upstream>& u) { return u.expired(); });
@@ -26,6 +28,19 @@ void live_config::apply(std::shared_ptr<const snapshot> next) {
                 retired_.push_back(u);
             }
     now_ = std::move(made);
+}
+
+void live_config::take_over_lives(served& next) {
+    std::unordered_map<std::string_view, std::shared_ptr<route_life>> before;
+    if (now_)
+        for (std::size_t i = 0; i < now_->lives.size(); ++i)
+            before.emplace(now_->shared->identities()[i], now_->lives[i]);
+    for (const std::string& identity : next.shared->identities()) {
+        const auto same = before.find(identity);
+        next.lives.push_back(same == before.end() ? std::make_shared<route_life>(aborted_) : same->second);
+        if (same != before.end()) before.erase(same);
+    }
+    for (const auto& [identity, life] : before) life->end_after(drain_timeout_);
 }
 
 void live_config::drain() noexcept {

@@ -82,6 +82,9 @@ private:
     std::size_t& n_;
 };
 
+// How long a connection that was accepted when its listener was about to be closed may wait before its request.
+constexpr duration last_call = 1s;
+
 } // namespace
 
 std::unique_ptr<head_parsers> parser_pool::take() {
@@ -115,7 +118,7 @@ std::string_view proxy::refusal(int status) const noexcept {
 
 // Speaks TLS if the listener does. Gives whether the connection may be served.
 task<bool> proxy::open(socket& client, identity& who) {
-    const snapshot::entrance* here = worker_.config().now()->shared->find(listener_);
+    const snapshot::entrance* here = current()->shared->find(listener_);
     if (!here) co_return false;
     if (!here->tls) co_return true;
     if (!co_await accept_tls(client, *here->tls, here->config->http.header_timeout)) co_return false;
@@ -126,17 +129,18 @@ task<bool> proxy::open(socket& client, identity& who) {
 
 // While it waits for a request it keeps nothing of the configuration, which may change meanwhile.
 task<> proxy::serve(socket client, client_peer peer) {
-    const count_guard counted(connections);
+    const presence counted(*this);
     identity who{.address = peer};
     if (!co_await open(client, who)) co_return;
     http::inbound in;
     duration idle_timeout{}; // of the client, when it takes the end of the connection
     for (std::size_t requests = 0;; ++requests) {
         if (in.empty()) {
-            const snapshot::entrance* here = worker_.config().now()->shared->find(listener_);
-            if (!here) break; // the listener is gone
+            const snapshot::entrance* here = current()->shared->find(listener_);
+            if (!here || (last && requests != 0)) break; // the listener is gone
             const http_options& o = here->config->http;
-            const duration limit = requests == 0 ? o.header_timeout : o.keep_alive_timeout;
+            duration limit = requests == 0 ? o.header_timeout : o.keep_alive_timeout;
+            if (last || worker_.draining()) limit = std::min(limit, last_call);
             const idle_connection idle(worker_, client, this);
             idle_timeout = o.client_idle_timeout;
             if (const auto ready = co_await client.readable(limit); !ready) break;
@@ -150,7 +154,7 @@ task<> proxy::serve(socket client, client_peer peer) {
 // Gives whether the connection may carry another request.
 task<bool> proxy::serve_request(socket& client, http::inbound& in, const identity& who, std::size_t number) {
     const peer_address& peer = who.address;
-    std::shared_ptr<const served> now = worker_.config().now();
+    std::shared_ptr<const served> now = current();
     const snapshot::entrance* here = now->shared->find(listener_);
     if (!here) co_return false;
     request rq{
@@ -167,7 +171,7 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const identit
     }
     const count_guard counted(worker_.requests);
     take_head(rq, peer);
-    if (number >= here->config->http.requests_per_connection_max) rq.keep_alive = false;
+    if (last || number >= here->config->http.requests_per_connection_max) rq.keep_alive = false;
     const snapshot::route* r = find_route(rq);
     if (!r)
         co_await refuse(rq, {cause::no_route, 404, "no route takes this request"});
@@ -186,6 +190,7 @@ task<> proxy::pass_on(request& rq, const snapshot::route& r, const proxy_action&
     if (auto no = not_served(rq, a.options)) co_return co_await refuse(rq, std::move(*no));
     rq.switch_to = allowed_upgrade(rq.parsers->request.head(), a.options.upgrades);
     upstream& to = *rq.now->upstreams[r.choose(requests_++)];
+    rq.life = rq.now->lives[r.place].get();
     auto end = co_await attempt(exchange(rq, {worker_, a, a.options, to, r.config->match.matched_prefix()}));
     rq.parsers.release();
     if (end && *end) co_return co_await relay_switched(rq, a.options, std::move(*end));
@@ -210,6 +215,7 @@ task<> proxy::pass_on(request& rq, const snapshot::route& r, const proxy_action&
 // The client and the upstream speak another protocol from now on.
 task<> proxy::relay_switched(request& rq, const route_options& o, upstream_lease up) {
     duplex joined{.on = worker_,
+                  .life = *rq.life,
                   .client = rq.client,
                   .upstream = up.connection(),
                   .idle_timeout = o.upgrade_idle_timeout,

@@ -50,6 +50,8 @@ private:
     task<> linger(request& rq);
     void log(const request& rq, const peer_address& peer);
 
+    const std::shared_ptr<const served>& current() const noexcept { return last ? last : worker_.config().now(); }
+
     worker& worker_;
     std::string listener_;
     parser_pool parsers_;

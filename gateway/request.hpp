@@ -97,7 +97,8 @@ struct request {
     std::string_view switch_to{}; // the protocol that the client asks to switch to, and may; lives as long as the route
     std::string_view upstream{};  // where it was sent; lives as long as the route
     memory_charge memory{};       // what it may take beside the bytes of its bodies
-    endpoint_pool* asked = nullptr; // the endpoint whose answer tells whether it is well; null when it has told
+    const route_life* life = nullptr; // of its route; set before it is passed on
+    endpoint_pool* asked = nullptr;   // the endpoint whose answer tells whether it is well; null when it has told
 };
 
 } // namespace headgate::gateway

@@ -21,6 +21,37 @@ bool serves(const route_config& r, const listener_config& l) {
     return r.listeners.empty() || std::ranges::find(r.listeners, l.name) != r.listeners.end();
 }
 
+// No two that differ give the same text: each part is behind its length.
+std::string identity_of(const route_config& r, const listener_config& l) {
+    std::string out;
+    const auto add = [&out](std::string_view part) {
+        fmt::format_to(std::back_inserter(out), "{}:{}", part.size(), part);
+    };
+    const auto add_all = [&](const auto& list, auto text) {
+        fmt::format_to(std::back_inserter(out), "[{}]", list.size());
+        for (const auto& item : list) text(item);
+    };
+    const auto add_matches = [&](const std::vector<value_match>& list) {
+        add_all(list, [&](const value_match& m) {
+            add(m.name);
+            add(m.value ? "=" + *m.value : "");
+        });
+    };
+    add(l.listen.text());
+    add_all(r.match.hosts, add);
+    add(r.match.path ? "=" + *r.match.path : "");
+    add(r.match.path_prefix ? "=" + *r.match.path_prefix : "");
+    add_all(r.match.methods, add);
+    add_matches(r.match.headers);
+    add_matches(r.match.query);
+    fmt::format_to(std::back_inserter(out), "{},{}", r.match.priority, r.action.index());
+    std::vector<std::string_view> names;
+    for (const weighted_upstream& w : upstreams_of(r)) names.push_back(w.upstream);
+    std::ranges::sort(names);
+    add_all(names, add);
+    return out;
+}
+
 config one_route(listener_config l, route_config r, const endpoint& to, const upstream_options& o,
                  const server_options& s) {
     config c;
@@ -71,7 +102,7 @@ snapshot::snapshot(config c, const snapshot* before) : config_(std::move(c)) {
         std::vector<route_match> matches;
         for (const route_config& r : config_.routes) {
             if (!serves(r, l)) continue;
-            e.routes.push_back(compile(r));
+            e.routes.push_back(compile(r, l));
             matches.push_back(r.match);
         }
         e.table = route_table(matches);
@@ -79,8 +110,9 @@ snapshot::snapshot(config c, const snapshot* before) : config_(std::move(c)) {
     }
 }
 
-snapshot::route snapshot::compile(const route_config& r) const {
-    route out{.config = &r, .targets = {}};
+snapshot::route snapshot::compile(const route_config& r, const listener_config& l) {
+    route out{.config = &r, .place = identities_.size(), .targets = {}};
+    identities_.push_back(identity_of(r, l));
     std::uint32_t weights = 0;
     for (const weighted_upstream& w : upstreams_of(r)) {
         if (w.weight == 0) continue;

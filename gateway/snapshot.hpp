@@ -22,6 +22,7 @@ public:
     // One route as a request finds it.
     struct route {
         const route_config* config;
+        std::size_t place; // among the routes of all listeners
         struct target {
             std::size_t upstream; // its place in of().upstreams
             std::uint32_t below;  // the weights up to and with this one
@@ -50,11 +51,16 @@ public:
     // Whether a file that was read has changed since. Looks at the disk.
     bool files_changed() const;
 
+    // What makes each route at each listener the one that it is, by its place: the listener's address, what it matches,
+    // its kind of action and the names of its upstreams. A route of another snapshot with the same identity is the same
+    // route, whatever else has changed.
+    const std::vector<std::string>& identities() const noexcept { return identities_; }
+
     // By the listener's address, as text: a listener that is renamed is the same. Null if there is none.
     const entrance* find(std::string_view address) const noexcept;
 
 private:
-    route compile(const route_config& r) const;
+    route compile(const route_config& r, const listener_config& l);
     template <class Context>
     Context warned(std::expected<Context, tls_load_error> made, const std::string& of);
     tls_client_context client_context(const upstream_config& u, const snapshot* before);
@@ -63,6 +69,7 @@ private:
     config config_;
     std::vector<std::optional<tls_client_context>> upstream_tls_;
     std::map<std::string, entrance, std::less<>> entrances_;
+    std::vector<std::string> identities_;
     std::vector<std::string> warnings_;
 };
 

@@ -24,11 +24,12 @@ tunnel::tunnel(worker& w, const tunnel_options& o) : tunnel(w, w.options().liste
 }
 
 task<> tunnel::serve(socket client, client_peer peer) {
-    connection c{.client = client, .peer = peer, .now = worker_.config().now()};
+    const presence counted(*this);
+    connection c{.client = client, .peer = peer, .now = last ? last : worker_.config().now()};
     const time_point begun = executor::current().turn_time();
-    ++worker_.requests, ++connections;
+    ++worker_.requests;
     const auto end = co_await attempt(run(c));
-    --worker_.requests, --connections;
+    --worker_.requests;
     if (end) {
         c.up.close();
     } else {
@@ -62,7 +63,6 @@ task<> client_gone(socket& client, place& at) {
 
 task<> tunnel::run(connection& c) {
     place& at = co_await here();
-    const abort_watch drain_watch(worker_.aborted(), at);
     if (memory_full()) {
         c.why = cause::overloaded;
         co_await fail(errc::overloaded);
@@ -72,10 +72,12 @@ task<> tunnel::run(connection& c) {
         c.why = cause::no_route;
         co_await fail(errc::refused);
     }
+    const snapshot::route& r = here->routes.front();
+    const route_life& life = *c.now->lives[r.place];
+    const abort_watch drain_watch(life.ended(), at);
     if (here->tls)
         if (const auto shaken = co_await accept_tls(c.client, *here->tls, here->config->http.header_timeout); !shaken)
             co_await fail(shaken.error(), side::sink, shaken.error().message());
-    const snapshot::route& r = here->routes.front();
     const auto& action = std::get<tcp_action>(r.config->action);
     upstream& to = *c.now->upstreams[r.choose(connections_++)];
     {
@@ -98,6 +100,7 @@ task<> tunnel::run(connection& c) {
         c.up.home().report(verdict::success);
     }
     c.joined.emplace(duplex{.on = worker_,
+                            .life = life,
                             .client = c.client,
                             .upstream = c.up.connection(),
                             .idle_timeout = action.idle_timeout,

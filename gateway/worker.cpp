@@ -19,6 +19,9 @@ namespace {
 // How long no connection is accepted when there is not even a descriptor to refuse one with.
 constexpr duration shed_pause = std::chrono::milliseconds(100);
 
+// How many connections that wait are taken from a listener that is about to be closed: twice its backlog.
+constexpr int waiting_max = 2 * 4096;
+
 // A connection does not fail of its own accord: what arrives here is an exception, for example for want of memory.
 // For want of memory there may be none for the message either.
 void report(void*, const flow_error& e) noexcept {
@@ -53,13 +56,13 @@ live_counts& live_counts::operator+=(const live_counts& o) noexcept {
 
 worker::worker(loop& l, const server_options& o, access_log* log, client_table* clients)
     : loop_(l), options_(o), log_(log), clients_(clients), pipes_(l.os(), {.pipes_max = o.splice_pipes_max}),
-      reserve_fd_(::open("/dev/null", O_RDONLY | O_CLOEXEC)), config_(o.alive) {
+      reserve_fd_(::open("/dev/null", O_RDONLY | O_CLOEXEC)), config_(o.alive, abort_.signal(), o.drain_timeout) {
     flush_.self = this;
     flush_.run = [](ready& r) { static_cast<log_flush&>(r).self->flush(); };
 }
 
 void worker::close() noexcept {
-    accepting_.clear();
+    doors_.clear();
     connections_.clear();
 }
 
@@ -69,10 +72,13 @@ worker::~worker() {
     if (reserve_fd_ >= 0) ::close(reserve_fd_);
 }
 
-void worker::start(listener l, service& s) { accepting_[&s].spawn(accept_connections(std::move(l), s)); }
+void worker::start(listener l, service& s) {
+    door& d = *doors_[&s].emplace_back(std::make_unique<door>(std::move(l)));
+    d.accepting.spawn(accept_connections(d.on, s));
+}
 
 // It goes on whatever happens to one connection: a worker that accepts none would still be given its share of them.
-task<> worker::accept_connections(listener l, service& s) {
+task<> worker::accept_connections(listener& l, service& s) {
     for (;;) {
         bool no_memory = false;
         try {
@@ -83,18 +89,23 @@ task<> worker::accept_connections(listener l, service& s) {
                     co_await shed(l, s);
                 else
                     co_await sleep_for(shed_pause);
-            } else if (connections_.size() >= options_.connections_max) {
-                refuse(std::move(a->connection), s, 503);
-            } else if (client_peer peer(a->peer, clients_); peer) {
-                connections_.spawn(s.serve(std::move(a->connection), std::move(peer)), &report);
             } else {
-                refuse(std::move(a->connection), s, 429);
+                admit(std::move(*a), s);
             }
         } catch (const std::bad_alloc&) {
             no_memory = true;
         }
         if (no_memory) co_await sleep_for(shed_pause);
     }
+}
+
+void worker::admit(accepted a, service& s) {
+    if (connections_.size() >= options_.connections_max)
+        refuse(std::move(a.connection), s, 503);
+    else if (client_peer peer(a.peer, clients_); peer)
+        connections_.spawn(s.serve(std::move(a.connection), std::move(peer)), &report);
+    else
+        refuse(std::move(a.connection), s, 429);
 }
 
 // There is no descriptor for a connection: the one in reserve is given up to take what waits, refuse it and close it.
@@ -134,9 +145,27 @@ void worker::refuse(socket client, service& s, int status) {
 void worker::drain() {
     if (draining_) return;
     draining_ = true;
-    accepting_.clear();
-    config_.drain();
     close_idle(nullptr);
+    for (auto& [s, doors] : doors_) close_doors(doors, *s);
+    doors_.clear();
+    config_.drain();
+}
+
+// Who has connected was told so by the system, and may have sent a request: it is not reset with the listener.
+void worker::close_doors(std::vector<std::unique_ptr<door>>& doors, service& s) {
+    for (const std::unique_ptr<door>& d : doors) {
+        d->accepting.clear();
+        try {
+            for (int n = 0; n < waiting_max; ++n) {
+                auto a = d->on.try_accept();
+                if (!a || !*a) break;
+                admit(std::move(**a), s);
+            }
+        } catch (const std::bad_alloc&) {
+            continue; // they are reset
+        }
+    }
+    doors.clear();
 }
 
 // Each of them wakes up to the end of its input and leaves in its own way.
@@ -148,11 +177,19 @@ void worker::close_idle(const service* home) noexcept {
 }
 
 void worker::stop(service& s) {
-    accepting_.erase(&s);
+    s.last = config_.now();
     close_idle(&s);
+    if (const auto its = doors_.find(&s); its != doors_.end()) {
+        close_doors(its->second, s);
+        doors_.erase(its);
+    }
+    if (s.connections == 0) s.last.reset();
 }
 
-void worker::abort() { abort_.abort(); }
+void worker::abort() {
+    abort_.abort();
+    close_idle(nullptr);
+}
 
 live_counts worker::live() const noexcept {
     return {.connections = connections_.size(),

@@ -28,7 +28,23 @@ public:
     // client (429). Empty for none.
     virtual std::string_view refusal(int status) const noexcept = 0;
 
-    std::size_t connections = 0; // that it serves now; kept by serve()
+    // Keeps count of the connections that are served; in the frame of each.
+    class presence {
+    public:
+        explicit presence(service& s) noexcept : at_(s) { ++at_.connections; }
+        presence(const presence&) = delete;
+        presence& operator=(const presence&) = delete;
+        ~presence() {
+            if (--at_.connections == 0) at_.last.reset();
+        }
+
+    private:
+        service& at_;
+    };
+
+    std::size_t connections = 0;
+    // Of a service whose listener is gone and which has connections: what they are served with. Null otherwise.
+    std::shared_ptr<const served> last{};
 };
 
 // A client's connection that waits for its next request, and may be closed while it does. Lives in the waiting frame.
@@ -68,12 +84,13 @@ public:
 
     // Serves connections that come in on `l`, until it drains or is stopped.
     void start(listener l, service& s);
-    // Closes the service's listener and its idle connections; what waits to be accepted is reset. Its other connections
-    // go on: the service must outlive them.
+    // Closes the service's listeners and its idle connections. Its other connections go on, as the configuration that
+    // is current says, and so do those that waited to be accepted: the service must outlive them.
     void stop(service& s);
-    // Stops accepting, closes idle connections, and lets requests end.
+    // Stops accepting, closes idle connections, and lets requests end; those of connections that waited to be accepted,
+    // too.
     void drain();
-    // Ends what is left: the requests that still run see their abort signal.
+    // Ends what is left: idle connections, and the requests that still run, which see their abort signal.
     void abort();
     // Drops everything at once.
     void close() noexcept;
@@ -95,7 +112,15 @@ public:
 
 private:
     friend idle_connection;
-    task<> accept_connections(listener l, service& s);
+    // A listener, and the coroutine that accepts connections from it.
+    struct door {
+        explicit door(listener l) : on(std::move(l)) {}
+        listener on;
+        nursery accepting;
+    };
+    task<> accept_connections(listener& l, service& s);
+    void admit(accepted a, service& s);
+    void close_doors(std::vector<std::unique_ptr<door>>& doors, service& s);
     task<> shed(listener& l, service& s);
     void close_idle(const service* home) noexcept; // null: of all
     void take_reserve() noexcept;
@@ -119,7 +144,7 @@ private:
     list_node idle_;
     live_config config_;
     nursery connections_;
-    std::map<service*, nursery> accepting_;
+    std::map<service*, std::vector<std::unique_ptr<door>>> doors_;
 
 public:
     ~worker();
