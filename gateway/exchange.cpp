@@ -197,7 +197,8 @@ task<bool> send_response(request& rq, route r, upstream_lease& up) {
                                         .persistent = rq.persistent,
                                         .client_minor = rq.client_minor,
                                         .request_id = rq.id.view(),
-                                        .edits = edits_of(r.action.response_headers)});
+                                        .edits = edits_of(r.action.response_headers),
+                                        .policy_edits = rq.answer_edits.get()});
     if (out.empty()) {
         rq.why = cause::upstream_protocol;
         co_await fail(errc::protocol, upstream_side, "its head cannot be passed on");

@@ -45,10 +45,12 @@ bool edited(const header_edits* edits, std::string_view name) {
            std::ranges::any_of(edits->set, same, [](const auto& f) -> auto& { return f.first; });
 }
 
-void add_edits(http::head_writer& w, const header_edits* edits) {
+// All but what `after` edits again.
+void add_edits(http::head_writer& w, const header_edits* edits, const header_edits* after = nullptr) {
     if (!edits) return;
-    for (const auto& [name, value] : edits->set) w.add(name, value);
-    for (const auto& [name, value] : edits->add) w.add(name, value);
+    for (const auto* list : {&edits->set, &edits->add})
+        for (const auto& [name, value] : *list)
+            if (!edited(after, name)) w.add(name, value);
 }
 
 std::size_t bytes_of(const header_edits* edits) {
@@ -63,10 +65,13 @@ std::size_t bytes_of(const header_edits* edits) {
 bool rewritten(field f) { return f == field::content_length || f == field::transfer_encoding; }
 
 // What of a response goes on to the client as it came; the request's id is ours.
-void add_end_to_end(http::head_writer& w, const http::response_head& in, const header_edits* edits) {
+void add_end_to_end(http::head_writer& w, const http::response_head& in, const header_edits* edits,
+                    const header_edits* more = nullptr) {
     for (std::size_t i = 0; i < in.headers.size(); ++i) {
         const http::header& h = in.headers[i];
-        if (!rewritten(h.id) && h.id != field::x_request_id && !in.hop_by_hop(i) && !edited(edits, h.name)) w.add(h);
+        if (!rewritten(h.id) && h.id != field::x_request_id && !in.hop_by_hop(i) && !edited(edits, h.name) &&
+            !edited(more, h.name))
+            w.add(h);
     }
 }
 
@@ -170,22 +175,25 @@ chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
 }
 
 chunk make_client_head(const http::response_head& in, const answering& a) {
-    return write_head(in.head_bytes + bytes_of(a.edits) + added_bytes_max, [&](http::head_writer& w) {
-        w.status_line(in.status, in.reason);
-        add_end_to_end(w, in, a.edits);
-        add_edits(w, a.edits);
-        w.add(a.body);
-        // A response without a body may still say how long it would be: to HEAD, and 304. A 204 must not (RFC 9110,
-        // section 8.6).
-        const http::header* length = in.find(field::content_length);
-        if (a.body.how == http::body_framing::kind::none && length != nullptr && in.status != 204) w.add(*length);
-        w.add(field::via, via);
-        w.add(field::x_request_id, a.request_id);
-        if (!a.persistent)
-            w.add(field::connection, "close");
-        else if (a.client_minor == 0)
-            w.add(field::connection, "keep-alive");
-    });
+    return write_head(in.head_bytes + bytes_of(a.edits) + bytes_of(a.policy_edits) + added_bytes_max,
+                      [&](http::head_writer& w) {
+                          w.status_line(in.status, in.reason);
+                          add_end_to_end(w, in, a.edits, a.policy_edits);
+                          add_edits(w, a.edits, a.policy_edits);
+                          add_edits(w, a.policy_edits);
+                          w.add(a.body);
+                          // A response without a body may still say how long it would be: to HEAD, and 304. A 204 must
+                          // not (RFC 9110, section 8.6).
+                          const http::header* length = in.find(field::content_length);
+                          if (a.body.how == http::body_framing::kind::none && length != nullptr && in.status != 204)
+                              w.add(*length);
+                          w.add(field::via, via);
+                          w.add(field::x_request_id, a.request_id);
+                          if (!a.persistent)
+                              w.add(field::connection, "close");
+                          else if (a.client_minor == 0)
+                              w.add(field::connection, "keep-alive");
+                      });
 }
 
 chunk make_switch_head(const http::response_head& in, const switching& s) {

@@ -52,7 +52,8 @@ struct answering {
     bool persistent = true;
     int client_minor = 1;
     std::string_view request_id;
-    const header_edits* edits = nullptr;
+    const header_edits* edits = nullptr;        // of the route
+    const header_edits* policy_edits = nullptr; // done after those
 };
 chunk make_client_head(const http::response_head& in, const answering& a);
 

@@ -68,7 +68,14 @@ const snapshot::route* find_route(const request& rq) {
     std::string normal;
     std::string_view path = head.path;
     if (!is_normal_path(path)) path = normal = normal_path(path);
-    const auto found = rq.entrance.table.find({head.authority.host, path, head.query, head.method_text, &head.headers});
+    route_request asked{head.authority.host, path, head.query, head.method_text, &head.headers};
+    auto found = rq.entrance.table.find(asked);
+    // A preflight is for the route of the request that is to follow.
+    if (rq.verb == http::method::options && is_preflight(head)) {
+        asked.method = requested_method(head);
+        const auto following = rq.entrance.table.find(asked);
+        if (following && rq.entrance.routes[*following].answers_preflights()) found = following;
+    }
     return found ? &rq.entrance.routes[*found] : nullptr;
 }
 

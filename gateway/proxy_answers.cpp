@@ -27,6 +27,7 @@ void drop_head(request& rq) {
 } // namespace
 
 task<> proxy::refuse(request& rq, gateway::refusal why) {
+    if (why.why == cause::complete) co_return co_await complete(rq, {.status = why.status});
     rq.why = why.why;
     drop_head(rq);
     co_await answer(rq, why.status, std::move(why.detail), rq.verb != http::method::connect);
@@ -66,6 +67,7 @@ task<> proxy::complete(request& rq, own_answer a) {
     a.request_id = rq.id.view();
     a.keep_alive = rq.persistent;
     a.head_only = rq.verb == http::method::head;
+    a.edits = rq.answer_edits.get();
     co_await send(rq, make_response(a));
 }
 
@@ -84,7 +86,8 @@ task<> proxy::answer(request& rq, int status, std::string detail, bool may_go_on
                                             .request_id = rq.id.view(),
                                             .keep_alive = rq.persistent,
                                             .head_only = rq.verb == http::method::head,
-                                            .retry_after = status == 503 ? 1 : 0}));
+                                            .retry_after = status == 503 ? 1 : 0,
+                                            .edits = rq.answer_edits.get()}));
 }
 
 // Gives an answer of our own.

@@ -90,15 +90,17 @@ struct request {
     bool head_read = false;
 
     time_point begun{};
-    time_point sent{};            // when the upstream had been sent the whole request
-    bool uploaded = false;        // the request's body has been read to its end
-    bool upload_refused = false;  // the upstream stopped taking it; its response decides what that means
-    bool answered = false;        // a byte of a final response may have been sent
-    bool persistent = true;       // the client's connection may carry another request
-    int status = 0;               // of the final response
-    std::uint64_t up = 0;         // bytes of the request's body, framing not counted
-    std::uint64_t down = 0;       // bytes of the response's
-    std::optional<cause> why{};   // how it ended, set by whoever knows better than the error tells
+    time_point sent{};           // when the upstream had been sent the whole request
+    bool uploaded = false;       // the request's body has been read to its end
+    bool upload_refused = false; // the upstream stopped taking it; its response decides what that means
+    bool answered = false;       // a byte of a final response may have been sent
+    bool persistent = true;      // the client's connection may carry another request
+    int status = 0;              // of the final response
+    std::uint64_t up = 0;        // bytes of the request's body, framing not counted
+    std::uint64_t down = 0;      // bytes of the response's
+    std::optional<cause> why{};  // how it ended, set by whoever knows better than the error tells
+    request_permit permit{};     // of the route, if that has a limit
+    std::unique_ptr<header_edits> answer_edits{}; // what policies have to say in the answer; null for nothing
     std::string_view switch_to{}; // the protocol that the client asks to switch to, and may; lives as long as the route
     std::string_view upstream{};  // where it was sent; lives as long as the route
     memory_charge memory{};       // what it may take beside the bytes of its bodies

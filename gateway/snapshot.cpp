@@ -16,11 +16,6 @@ const std::vector<weighted_upstream>& upstreams_of(const route_config& r) {
     return none;
 }
 
-std::unique_ptr<const route_policies> policies_of(const route_config& r) {
-    if (r.addresses == address_rules_config()) return nullptr;
-    return std::make_unique<const route_policies>(route_policies{.addresses = address_rules(r.addresses)});
-}
-
 bool serves(const route_config& r, const listener_config& l) {
     if (std::holds_alternative<tcp_action>(r.action) != (l.protocol == listener_protocol::tcp)) return false;
     return r.listeners.empty() || std::ranges::find(r.listeners, l.name) != r.listeners.end();
@@ -101,7 +96,11 @@ snapshot::snapshot(config c, const snapshot* before) : config_(std::move(c)) {
         auto& tls = upstream_tls_.emplace_back();
         if (u.tls.enabled) tls = client_context(u, before);
     }
-    for (const route_config& r : config_.routes) policies_.push_back(policies_of(r));
+    for (const route_config& r : config_.routes) {
+        auto& p = policies_.emplace_back();
+        if (r.policies != route_policies_config())
+            p = std::make_unique<const route_policies>(r.policies, before ? before->policies_of(r.name) : nullptr);
+    }
     for (const listener_config& l : config_.listeners) {
         entrance e{.config = &l,
                    .routes = {},
@@ -130,6 +129,12 @@ snapshot::route snapshot::compile(std::size_t index, const listener_config& l) {
         out.targets.push_back({static_cast<std::size_t>(found - config_.upstreams.begin()), weights += w.weight});
     }
     return out;
+}
+
+const route_policies* snapshot::policies_of(std::string_view route) const noexcept {
+    const auto found = std::ranges::find(config_.routes, route, &route_config::name);
+    return found == config_.routes.end() ? nullptr
+                                         : policies_[static_cast<std::size_t>(found - config_.routes.begin())].get();
 }
 
 // Spreads the shares evenly: consecutive numbers go far apart (R. Fibonacci's hashing, by the golden ratio).

@@ -13,8 +13,9 @@ namespace headgate::gateway {
 class snapshot {
 public:
     // Reads the files that TLS needs, but for those that `before` has read already and that have not changed since:
-    // what was made of them is used again, and with it pooled connections and the sessions of clients. Throws
-    // std::runtime_error, which says which file is wrong and how.
+    // what was made of them is used again, and with it pooled connections and the sessions of clients. Policies go on
+    // counting where those of `before` were, for routes by the same name. Throws std::runtime_error, which says which
+    // file is wrong and how.
     explicit snapshot(config c, const snapshot* before = nullptr);
     snapshot(const snapshot&) = delete;
     snapshot& operator=(const snapshot&) = delete;
@@ -30,6 +31,7 @@ public:
         };
         std::vector<target> targets; // of proxy and tcp routes; those without weight are left out
 
+        bool answers_preflights() const noexcept { return policies && policies->cors.enabled(); }
         // The upstream for the n-th request: in the long run each gets its share.
         std::size_t choose(std::uint64_t n) const noexcept;
     };
@@ -64,6 +66,7 @@ public:
 
 private:
     route compile(std::size_t index, const listener_config& l);
+    const route_policies* policies_of(std::string_view route) const noexcept;
     template <class Context>
     Context warned(std::expected<Context, tls_load_error> made, const std::string& of);
     tls_client_context client_context(const upstream_config& u, const snapshot* before);

@@ -24,6 +24,8 @@ extern const config_table balancing;
 extern const config_table defaults;
 extern const config_table listener_policies;
 extern const config_table listener;
+extern const config_table rate_limit;
+extern const config_table cors;
 extern const config_table route_policies;
 extern const config_table route;
 extern const config_table match;
