@@ -13,6 +13,9 @@ const char* to_string(cause c) noexcept {
     case cause::client_slow_header: return "client_slow_header";
     case cause::client_protocol: return "client_protocol";
     case cause::client_method: return "client_method";
+    case cause::client_denied: return "client_denied";
+    case cause::client_rate: return "client_rate";
+    case cause::route_busy: return "route_busy";
     case cause::no_route: return "no_route";
     case cause::client_too_large: return "client_too_large";
     case cause::upstream_refused: return "upstream_refused";

@@ -15,6 +15,9 @@ enum class cause : std::uint8_t {
     client_slow_header,   // its head was not complete in time
     client_protocol,      // its request was refused as malformed
     client_method,        // its method is not served here
+    client_denied,        // its address is not allowed
+    client_rate,          // it made more requests than it may
+    route_busy,           // as many requests as may be were in progress on its route
     no_route,             // no route takes its request
     client_too_large,     // its request's body was longer than allowed
     upstream_refused,     // connection refused

@@ -9,23 +9,16 @@
 #include <variant>
 #include <vector>
 
+#include <gateway/header_edits.hpp>
 #include <gateway/options.hpp>
+#include <gateway/policy/policies.hpp>
+#include <gateway/policy/provenance.hpp>
 #include <gateway/route_table.hpp>
 
 namespace headgate::gateway {
 
 // What an operator has written down, checked and complete: plain values, in the words of the file. `headgate proxy` and
 // `headgate tunnel` make one from their flags. Names that refer to something else are those of things that exist.
-
-// Fields to change in a head that is passed on: first `remove`, then `set` (replaces all of that name), then `add`.
-struct header_edits {
-    std::vector<std::string> remove{};
-    std::vector<std::pair<std::string, std::string>> set{};
-    std::vector<std::pair<std::string, std::string>> add{};
-
-    bool empty() const noexcept { return remove.empty() && set.empty() && add.empty(); }
-    bool operator==(const header_edits&) const = default;
-};
 
 // One of the upstreams among which a route's requests are divided.
 struct weighted_upstream {
@@ -74,7 +67,8 @@ struct tcp_action {
 struct route_config {
     std::string name{};                   // unique; made from its place in the file if it has none
     std::vector<std::string> listeners{}; // names; none: all whose protocol fits
-    route_match match{};                  // not of tcp routes
+    route_policies_config policies{};
+    route_match match{}; // not of tcp routes
     std::variant<proxy_action, redirect_action, respond_action, tcp_action> action{};
 };
 
@@ -108,6 +102,9 @@ struct listener_config {
     std::string name{};
     address listen{};
     listener_protocol protocol = listener_protocol::http;
+    std::vector<std::string> trusted_proxies{}; // networks
+    forwarded_fields forwarded = forwarded_fields::x_forwarded;
+    address_rules_config addresses{};
     tls_server_options tls{}; // without certificates: no TLS
     http_options http{};      // of an HTTP listener
 };

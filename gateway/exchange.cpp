@@ -197,7 +197,8 @@ task<bool> send_response(request& rq, route r, upstream_lease& up) {
                                         .persistent = rq.persistent,
                                         .client_minor = rq.client_minor,
                                         .request_id = rq.id.view(),
-                                        .edits = edits_of(r.action.response_headers)});
+                                        .edits = edits_of(r.action.response_headers),
+                                        .policy_edits = rq.answer_edits.get()});
     if (out.empty()) {
         rq.why = cause::upstream_protocol;
         co_await fail(errc::protocol, upstream_side, "its head cannot be passed on");
@@ -285,12 +286,18 @@ task<upstream_lease> exchange(request& rq, route r) {
     if (rq.verb == http::method::connect) co_return co_await open_tunnel(rq, r);
     const http::request_head& head = rq.parsers->request.head();
     const proxy_action& a = r.action;
+    request::text<48> peer_text;
+    peer_text.size = rq.peer.write_host(peer_text.bytes);
     std::string path;
     if ((a.replace_prefix || a.replace_path) && head.path.starts_with('/'))
         path = replaced_path(normal_path(head.path), r.matched_prefix, a.replace_prefix, a.replace_path);
-    chunk upstream_head = make_upstream_head(head, {.client = rq.client_address.view(),
+    chunk upstream_head = make_upstream_head(head, {.peer = peer_text.view(),
+                                                    .peer_trusted = rq.peer_trusted,
+                                                    .fields = rq.entrance.config->forwarded,
                                                     .request_id = rq.id.view(),
                                                     .scheme = rq.scheme,
+                                                    .peer_scheme = rq.peer_scheme,
+                                                    .asked_host = rq.host,
                                                     .client_subject = rq.client_subject,
                                                     .switch_to = rq.switch_to,
                                                     .path = path,

@@ -28,13 +28,13 @@ chunk write_head(std::size_t expected, Write write) {
     return out;
 }
 
-// What earlier hops said of the client, and then the client that we see, as one list.
-void add_forwarded_for(http::head_writer& w, const http::message_head& in, std::string_view client) {
-    if (!in.headers.contains(field::x_forwarded_for)) return w.add(field::x_forwarded_for, client);
+// What earlier hops said in the field, if they are to be believed, and then `last`, as one list.
+void add_list(http::head_writer& w, const http::message_head& in, field id, bool believed, std::string_view last) {
+    if (!believed || !in.headers.contains(id)) return w.add(id, last);
     std::string list;
     for (const http::header& h : in.headers)
-        if (h.id == field::x_forwarded_for && !h.value.empty()) (list += h.value) += ", ";
-    w.add(field::x_forwarded_for, list += client);
+        if (h.id == id && !h.value.empty()) (list += h.value) += ", ";
+    w.add(id, list += last);
 }
 
 // What a route removes or sets is not passed on.
@@ -45,10 +45,12 @@ bool edited(const header_edits* edits, std::string_view name) {
            std::ranges::any_of(edits->set, same, [](const auto& f) -> auto& { return f.first; });
 }
 
-void add_edits(http::head_writer& w, const header_edits* edits) {
+// All but what `after` edits again.
+void add_edits(http::head_writer& w, const header_edits* edits, const header_edits* after = nullptr) {
     if (!edits) return;
-    for (const auto& [name, value] : edits->set) w.add(name, value);
-    for (const auto& [name, value] : edits->add) w.add(name, value);
+    for (const auto* list : {&edits->set, &edits->add})
+        for (const auto& [name, value] : *list)
+            if (!edited(after, name)) w.add(name, value);
 }
 
 std::size_t bytes_of(const header_edits* edits) {
@@ -63,15 +65,39 @@ std::size_t bytes_of(const header_edits* edits) {
 bool rewritten(field f) { return f == field::content_length || f == field::transfer_encoding; }
 
 // What of a response goes on to the client as it came; the request's id is ours.
-void add_end_to_end(http::head_writer& w, const http::response_head& in, const header_edits* edits) {
+void add_end_to_end(http::head_writer& w, const http::response_head& in, const header_edits* edits,
+                    const header_edits* more = nullptr) {
     for (std::size_t i = 0; i < in.headers.size(); ++i) {
         const http::header& h = in.headers[i];
-        if (!rewritten(h.id) && h.id != field::x_request_id && !in.hop_by_hop(i) && !edited(edits, h.name)) w.add(h);
+        if (!rewritten(h.id) && h.id != field::x_request_id && !in.hop_by_hop(i) && !edited(edits, h.name) &&
+            !edited(more, h.name))
+            w.add(h);
     }
 }
 
-// Whether a client says himself what only the gateway may say of his certificate.
-bool forged(const http::header& h) { return h.id == field::other && http::same_token(h.name, client_subject); }
+// Whether a client says himself what only the gateway may say of his certificate; or, if he is no trusted proxy, what
+// only proxies may say of clients.
+bool forged(const http::header& h, const forwarding& f) {
+    constexpr std::string_view forwarded = "X-Forwarded-";
+    if (h.id == field::x_real_ip) return !f.peer_trusted;
+    if (h.id != field::other || (h.name.front() | 0x20) != 'x') return false;
+    const bool kept = f.peer_trusted && f.fields == forwarded_fields::x_forwarded;
+    return http::same_token(h.name, client_subject) ||
+           (!kept && http::same_token(h.name.substr(0, forwarded.size()), forwarded));
+}
+
+void add_forwarded(http::head_writer& w, const http::request_head& in, const forwarding& f) {
+    const std::string_view host = f.asked_host.empty() ? in.authority.text : f.asked_host;
+    if (f.fields == forwarded_fields::forwarded) {
+        if (!edited(f.edits, "Forwarded"))
+            add_list(w, in, field::forwarded, f.peer_trusted,
+                     forwarded_element(f.peer, in.authority.text, f.peer_scheme));
+        return;
+    }
+    if (!edited(f.edits, "X-Forwarded-For")) add_list(w, in, field::x_forwarded_for, f.peer_trusted, f.peer);
+    if (!edited(f.edits, "X-Forwarded-Host")) w.add(field::x_forwarded_host, host);
+    if (!edited(f.edits, "X-Forwarded-Proto")) w.add(field::x_forwarded_proto, f.scheme);
+}
 
 } // namespace
 
@@ -111,8 +137,8 @@ std::optional<std::uint64_t> forwards_left(const http::request_head& in) noexcep
 chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
     // The authority is written twice.
     return write_head(
-        in.head_bytes + in.authority.text.size() + f.path.size() + f.host.size() * 2 + f.client_subject.size() +
-            bytes_of(f.edits) + added_bytes_max,
+        in.head_bytes + in.authority.text.size() + f.asked_host.size() + f.path.size() + f.host.size() * 2 +
+            f.client_subject.size() + bytes_of(f.edits) + added_bytes_max,
         [&](http::head_writer& w) {
             w.request_line(in.method_text, f.path.empty() ? in.path : f.path, in.query);
             w.add(field::host, f.host.empty() ? in.authority.text : f.host);
@@ -123,6 +149,7 @@ chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
                 if (h.id == field::te) trailers |= h.value.find("trailers") != std::string_view::npos;
                 switch (h.id) {
                 case field::host:
+                case field::forwarded:
                 case field::x_forwarded_for:
                 case field::x_forwarded_host:
                 case field::x_forwarded_proto:
@@ -130,7 +157,7 @@ chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
                 default:
                     if (h.id == field::max_forwards && forwards)
                         w.add(h.id, *forwards - 1);
-                    else if (!rewritten(h.id) && !in.hop_by_hop(i) && !forged(h) && !edited(f.edits, h.name))
+                    else if (!rewritten(h.id) && !in.hop_by_hop(i) && !forged(h, f) && !edited(f.edits, h.name))
                         w.add(h);
                 }
             }
@@ -140,9 +167,7 @@ chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
             if (trailers || !f.switch_to.empty())
                 w.add(field::connection, f.switch_to.empty() ? "TE" : trailers ? "TE, Upgrade" : "Upgrade");
             w.add(field::via, via);
-            if (!edited(f.edits, "X-Forwarded-For")) add_forwarded_for(w, in, f.client);
-            if (!edited(f.edits, "X-Forwarded-Host")) w.add(field::x_forwarded_host, in.authority.text);
-            if (!edited(f.edits, "X-Forwarded-Proto")) w.add(field::x_forwarded_proto, f.scheme);
+            add_forwarded(w, in, f);
             w.add(field::x_request_id, f.request_id);
             if (!f.client_subject.empty()) w.add(client_subject, f.client_subject);
             add_edits(w, f.edits);
@@ -150,22 +175,25 @@ chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
 }
 
 chunk make_client_head(const http::response_head& in, const answering& a) {
-    return write_head(in.head_bytes + bytes_of(a.edits) + added_bytes_max, [&](http::head_writer& w) {
-        w.status_line(in.status, in.reason);
-        add_end_to_end(w, in, a.edits);
-        add_edits(w, a.edits);
-        w.add(a.body);
-        // A response without a body may still say how long it would be: to HEAD, and 304. A 204 must not (RFC 9110,
-        // section 8.6).
-        const http::header* length = in.find(field::content_length);
-        if (a.body.how == http::body_framing::kind::none && length != nullptr && in.status != 204) w.add(*length);
-        w.add(field::via, via);
-        w.add(field::x_request_id, a.request_id);
-        if (!a.persistent)
-            w.add(field::connection, "close");
-        else if (a.client_minor == 0)
-            w.add(field::connection, "keep-alive");
-    });
+    return write_head(in.head_bytes + bytes_of(a.edits) + bytes_of(a.policy_edits) + added_bytes_max,
+                      [&](http::head_writer& w) {
+                          w.status_line(in.status, in.reason);
+                          add_end_to_end(w, in, a.edits, a.policy_edits);
+                          add_edits(w, a.edits, a.policy_edits);
+                          add_edits(w, a.policy_edits);
+                          w.add(a.body);
+                          // A response without a body may still say how long it would be: to HEAD, and 304. A 204 must
+                          // not (RFC 9110, section 8.6).
+                          const http::header* length = in.find(field::content_length);
+                          if (a.body.how == http::body_framing::kind::none && length != nullptr && in.status != 204)
+                              w.add(*length);
+                          w.add(field::via, via);
+                          w.add(field::x_request_id, a.request_id);
+                          if (!a.persistent)
+                              w.add(field::connection, "close");
+                          else if (a.client_minor == 0)
+                              w.add(field::connection, "keep-alive");
+                      });
 }
 
 chunk make_switch_head(const http::response_head& in, const switching& s) {

@@ -19,9 +19,13 @@ std::optional<std::uint64_t> forwards_left(const http::request_head& in) noexcep
 
 // What a request is sent on with, beyond what it came with.
 struct forwarding {
-    std::string_view client; // the client's address
+    std::string_view peer;     // the address of whoever is connected
+    bool peer_trusted = false; // then what it says of whom it asks for goes on, and its own address after that
+    forwarded_fields fields = forwarded_fields::x_forwarded; // which are written; the others are left out
     std::string_view request_id;
-    std::string_view scheme = "http";
+    std::string_view scheme = "http"; // by which the client came
+    std::string_view peer_scheme = "http";
+    std::string_view asked_host{};     // that a trusted proxy was asked for; empty: the request's
     std::string_view client_subject{}; // of the client's verified certificate; empty for none
     std::string_view switch_to;        // the protocol to ask the upstream to switch to; empty for none
     std::string_view path;             // instead of the request's; empty: as it is
@@ -37,7 +41,8 @@ std::string replaced_path(std::string_view path, std::string_view matched_prefix
 
 // The head to send to the upstream: everything end-to-end as it came, hop-by-hop fields and those that Connection names
 // left out (RFC 9110, section 7.6.1), framing written from what was understood, Max-Forwards counted down, Via,
-// X-Forwarded-For (appended to), -Host, -Proto and X-Request-Id (ours). An empty chunk if it cannot be written.
+// X-Request-Id (ours), and X-Forwarded-For, -Host and -Proto, or Forwarded. From a peer that is not trusted none of
+// these, no other X-Forwarded-* and no X-Real-IP goes on. An empty chunk if it cannot be written.
 chunk make_upstream_head(const http::request_head& in, const forwarding& f);
 
 // The head to send to the client. `persistent` says whether the connection stays open, `body` how it is framed towards
@@ -47,7 +52,8 @@ struct answering {
     bool persistent = true;
     int client_minor = 1;
     std::string_view request_id;
-    const header_edits* edits = nullptr;
+    const header_edits* edits = nullptr;        // of the route
+    const header_edits* policy_edits = nullptr; // done after those
 };
 chunk make_client_head(const http::response_head& in, const answering& a);
 

@@ -49,6 +49,9 @@ chunk make_response(const problem& p) {
     text += "Date: " + http_date() + "\r\n";
     if (!p.request_id.empty()) text += fmt::format("X-Request-Id: {}\r\n", p.request_id);
     if (p.retry_after != 0) text += fmt::format("Retry-After: {}\r\n", p.retry_after);
+    if (p.edits)
+        for (const auto* list : {&p.edits->set, &p.edits->add})
+            for (const auto& [name, value] : *list) text += fmt::format("{}: {}\r\n", name, value);
     if (!p.keep_alive) text += "Connection: close\r\n";
     text += "Via: 1.1 headgate\r\n\r\n";
     if (!p.head_only) text += body;
@@ -58,6 +61,9 @@ chunk make_response(const problem& p) {
 chunk make_response(const own_answer& a) {
     std::size_t bytes = 512 + a.body.size() + a.content_type.size() + a.request_id.size();
     for (const auto& [name, value] : a.fields) bytes += name.size() + value.size() + 4;
+    for (const auto* list : {a.edits ? &a.edits->set : nullptr, a.edits ? &a.edits->add : nullptr})
+        if (list)
+            for (const auto& [name, value] : *list) bytes += name.size() + value.size() + 4;
     chunk out(bytes);
     http::head_writer w(out.bytes());
     w.status_line(a.status);
@@ -66,6 +72,9 @@ chunk make_response(const own_answer& a) {
     if (may_have_body) w.add(http::field::content_length, std::uint64_t{a.body.size()});
     w.add(http::field::date, http_date());
     for (const auto& [name, value] : a.fields) w.add(name, value);
+    for (const auto* list : {a.edits ? &a.edits->set : nullptr, a.edits ? &a.edits->add : nullptr})
+        if (list)
+            for (const auto& [name, value] : *list) w.add(name, value);
     if (!a.request_id.empty()) w.add(http::field::x_request_id, a.request_id);
     if (!a.keep_alive) w.add(http::field::connection, "close");
     w.add(http::field::via, "1.1 headgate");

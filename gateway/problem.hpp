@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include <gateway/header_edits.hpp>
+
 namespace headgate::gateway {
 
 // An answer of headgate's own: a complete response with a problem body (RFC 9457).
@@ -16,6 +18,7 @@ struct problem {
     bool keep_alive = false;     // otherwise the connection is closed after it
     bool head_only = false;      // the answer to HEAD
     int retry_after = 0;         // seconds; 0 for none
+    const header_edits* edits = nullptr; // fields to be added; what it removes is not there
 };
 
 chunk make_response(const problem& p);
@@ -29,6 +32,7 @@ struct own_answer {
     std::string_view request_id{};
     bool keep_alive = false;
     bool head_only = false;
+    const header_edits* edits = nullptr; // the same as for a problem
 };
 
 // An empty chunk if a field of it cannot be written.

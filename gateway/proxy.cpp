@@ -68,7 +68,14 @@ const snapshot::route* find_route(const request& rq) {
     std::string normal;
     std::string_view path = head.path;
     if (!is_normal_path(path)) path = normal = normal_path(path);
-    const auto found = rq.entrance.table.find({head.authority.host, path, head.query, head.method_text, &head.headers});
+    route_request asked{head.authority.host, path, head.query, head.method_text, &head.headers};
+    auto found = rq.entrance.table.find(asked);
+    // A preflight is for the route of the request that is to follow.
+    if (rq.verb == http::method::options && is_preflight(head)) {
+        asked.method = requested_method(head);
+        const auto following = rq.entrance.table.find(asked);
+        if (following && rq.entrance.routes[*following].answers_preflights()) found = following;
+    }
     return found ? &rq.entrance.routes[*found] : nullptr;
 }
 
@@ -153,35 +160,41 @@ task<> proxy::serve(socket client, client_peer peer) {
 
 // Gives whether the connection may carry another request.
 task<bool> proxy::serve_request(socket& client, http::inbound& in, const identity& who, std::size_t number) {
-    const peer_address& peer = who.address;
     std::shared_ptr<const served> now = current();
     const snapshot::entrance* here = now->shared->find(listener_);
     if (!here) co_return false;
-    request rq{
-        .client = client, .in = in, .parsers = parser_pool::lease(parsers_), .now = std::move(now), .entrance = *here};
-    if (!client.plain()) rq.scheme = "https";
+    request rq{.client = client,
+               .in = in,
+               .parsers = parser_pool::lease(parsers_),
+               .now = std::move(now),
+               .entrance = *here,
+               .peer = who.address};
+    if (!client.plain()) rq.peer_scheme = "https";
     if (who.subject) rq.client_subject = *who.subject;
     rq.begun = executor::current().turn_time();
     const request_ids::id own_id = ids_.next();
     rq.id.set({own_id.data(), own_id.size()});
     if (!co_await read_head(rq)) {
-        if (rq.why) log(rq, peer);
+        if (rq.why) log(rq);
         if (rq.status != 0) co_await linger(rq);
         co_return false;
     }
     const count_guard counted(worker_.requests);
-    take_head(rq, peer);
+    take_head(rq);
     if (last || number >= here->config->http.requests_per_connection_max) rq.keep_alive = false;
-    const snapshot::route* r = find_route(rq);
-    if (!r)
+    if (auto no = identify(rq))
+        co_await refuse(rq, std::move(*no));
+    else if (const snapshot::route* r = find_route(rq); !r)
         co_await refuse(rq, {cause::no_route, 404, "no route takes this request"});
+    else if ((no = admit(rq, *r)))
+        co_await refuse(rq, std::move(*no));
     else if (const auto* p = std::get_if<proxy_action>(&r->config->action))
         co_await pass_on(rq, *r, *p);
     else if (const auto* d = std::get_if<redirect_action>(&r->config->action))
         co_await redirect(rq, r->config->match, *d);
     else
         co_await respond(rq, std::get<respond_action>(r->config->action));
-    log(rq, peer);
+    log(rq);
     if (!rq.persistent && client) co_await linger(rq);
     co_return rq.persistent;
 }
@@ -238,18 +251,18 @@ task<> proxy::relay_switched(request& rq, const route_options& o, upstream_lease
 }
 
 // Why a request goes no further than its head, if so.
-std::optional<proxy::refusal_of> proxy::not_served(const request& rq, const route_options& o) const {
+std::optional<gateway::refusal> proxy::not_served(const request& rq, const route_options& o) const {
     const http::request_head& head = rq.parsers->request.head();
     if (rq.verb == http::method::connect) {
-        if (!o.connect) return refusal_of{cause::client_method, 405, "CONNECT is not served here"};
+        if (!o.connect) return gateway::refusal{cause::client_method, 405, "CONNECT is not served here"};
         if (head.find(http::field::content_length) || head.find(http::field::transfer_encoding))
-            return refusal_of{cause::client_protocol, 400, "CONNECT has no body (RFC 9110, section 9.3.6)"};
+            return gateway::refusal{cause::client_protocol, 400, "CONNECT has no body (RFC 9110, section 9.3.6)"};
     }
     if (forwards_left(head) == 0)
-        return refusal_of{cause::client_method, 501,
-                          "Max-Forwards ends here, and this gateway has no answer of its own"};
+        return gateway::refusal{cause::client_method, 501,
+                                "Max-Forwards ends here, and this gateway has no answer of its own"};
     if (rq.framing.how == http::body_framing::kind::length && rq.framing.length > o.request_body_max)
-        return refusal_of{
+        return gateway::refusal{
             cause::client_too_large, 413,
             fmt::format("the request's body has {} bytes, and {} are allowed", rq.framing.length, o.request_body_max)};
     return std::nullopt;
@@ -307,7 +320,7 @@ task<bool> proxy::read_head(request& rq) {
 }
 
 // Keeps what is needed of the head when it is gone.
-void proxy::take_head(request& rq, const peer_address& peer) {
+void proxy::take_head(request& rq) {
     const http::request_head& head = rq.parsers->request.head();
     rq.head_read = true;
     rq.verb = head.method;
@@ -316,14 +329,13 @@ void proxy::take_head(request& rq, const peer_address& peer) {
     rq.framing = head.framing;
     rq.client_minor = head.minor_version;
     rq.keep_alive = head.keep_alive;
-    rq.client_address.size = peer.write_host(rq.client_address.bytes);
     if (const std::string_view given = usable_request_id(head); !given.empty()) rq.id.set(given);
 }
 
-void proxy::log(const request& rq, const peer_address& peer) {
+void proxy::log(const request& rq) {
     if (!worker_.options().access_log) return;
     const auto took = executor::current().now() - rq.begun;
-    const std::string client = peer.text();
+    const std::string client = rq.from.text();
     worker_.log({.method = rq.method.view(),
                  .target = rq.target.view(),
                  .client = client,

@@ -4,6 +4,7 @@
 #include <string>
 
 #include <gateway/exchange.hpp>
+#include <gateway/policy/admit.hpp>
 #include <gateway/problem.hpp>
 
 namespace headgate::gateway {
@@ -22,12 +23,6 @@ public:
     std::string_view refusal(int status) const noexcept override;
 
 private:
-    // What becomes of a request that goes no further than its head.
-    struct refusal_of {
-        cause why;
-        int status;
-        std::string detail;
-    };
     // Who is at the other end of a connection.
     struct identity {
         const peer_address& address;
@@ -36,19 +31,19 @@ private:
     task<bool> open(socket& client, identity& who);
     task<bool> serve_request(socket& client, http::inbound& in, const identity& who, std::size_t number);
     task<bool> read_head(request& rq);
-    void take_head(request& rq, const peer_address& peer);
+    void take_head(request& rq);
     task<> pass_on(request& rq, const snapshot::route& r, const proxy_action& a);
-    std::optional<refusal_of> not_served(const request& rq, const route_options& o) const;
+    std::optional<gateway::refusal> not_served(const request& rq, const route_options& o) const;
     task<> relay_switched(request& rq, const route_options& o, upstream_lease up);
     task<> redirect(request& rq, const route_match& m, const redirect_action& a);
     task<> respond(request& rq, const respond_action& a);
     task<> complete(request& rq, own_answer a);
-    task<> refuse(request& rq, refusal_of why);
+    task<> refuse(request& rq, gateway::refusal why);
     task<> answer(request& rq, int status, std::string detail, bool may_persist);
     task<> send(request& rq, chunk answer);
     bool may_persist(const request& rq) const noexcept;
     task<> linger(request& rq);
-    void log(const request& rq, const peer_address& peer);
+    void log(const request& rq);
 
     const std::shared_ptr<const served>& current() const noexcept { return last ? last : worker_.config().now(); }
 

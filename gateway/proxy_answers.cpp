@@ -26,7 +26,8 @@ void drop_head(request& rq) {
 
 } // namespace
 
-task<> proxy::refuse(request& rq, refusal_of why) {
+task<> proxy::refuse(request& rq, gateway::refusal why) {
+    if (why.why == cause::complete) co_return co_await complete(rq, {.status = why.status});
     rq.why = why.why;
     drop_head(rq);
     co_await answer(rq, why.status, std::move(why.detail), rq.verb != http::method::connect);
@@ -36,11 +37,12 @@ task<> proxy::redirect(request& rq, const route_match& m, const redirect_action&
     const http::request_head& head = rq.parsers->request.head();
     std::string to(a.scheme ? std::string_view(*a.scheme) : rq.scheme);
     to += "://";
-    to += a.host ? std::string_view(*a.host) : head.authority.host;
+    const http::authority asked = http::parse_authority(rq.host).value_or(head.authority);
+    to += a.host ? std::string_view(*a.host) : asked.host;
     if (a.port)
         to += ":" + std::to_string(*a.port);
-    else if (!a.host && !a.scheme && head.authority.port != 0)
-        to += ":" + std::to_string(head.authority.port);
+    else if (!a.host && !a.scheme && asked.port != 0)
+        to += ":" + std::to_string(asked.port);
     to += a.replace_prefix || a.replace_path
               ? replaced_path(normal_path(head.path), m.matched_prefix(), a.replace_prefix, a.replace_path)
               : std::string(head.path);
@@ -65,6 +67,7 @@ task<> proxy::complete(request& rq, own_answer a) {
     a.request_id = rq.id.view();
     a.keep_alive = rq.persistent;
     a.head_only = rq.verb == http::method::head;
+    a.edits = rq.answer_edits.get();
     co_await send(rq, make_response(a));
 }
 
@@ -83,7 +86,8 @@ task<> proxy::answer(request& rq, int status, std::string detail, bool may_go_on
                                             .request_id = rq.id.view(),
                                             .keep_alive = rq.persistent,
                                             .head_only = rq.verb == http::method::head,
-                                            .retry_after = status == 503 ? 1 : 0}));
+                                            .retry_after = status == 503 ? 1 : 0,
+                                            .edits = rq.answer_edits.get()}));
 }
 
 // Gives an answer of our own.

@@ -62,6 +62,9 @@ struct request {
     parser_pool::lease parsers;
     std::shared_ptr<const served> now;  // the configuration that was current when it began
     const snapshot::entrance& entrance; // by which it came in
+    const peer_address& peer;           // of the connection
+    peer_address from = peer;           // the client: the peer, or whom it speaks for
+    bool peer_trusted = false;          // as a proxy
 
     template <std::size_t N>
     struct text {
@@ -73,8 +76,10 @@ struct request {
         std::string_view view() const noexcept { return {bytes.data(), size}; }
     };
     text<48> client_address{};
-    std::string_view scheme = "http";  // by which it came
-    std::string_view client_subject{}; // of the client's verified certificate; lives as long as the connection
+    std::string_view peer_scheme = "http"; // by which it came to us
+    std::string_view scheme = "http";      // by which it came to us, or to a trusted proxy
+    std::string_view host{};               // that a trusted proxy was asked for; lives as long as the head
+    std::string_view client_subject{};     // of the client's verified certificate; lives as long as the connection
     text<128> id{};
     text<24> method{};
     text<256> target{};
@@ -85,15 +90,17 @@ struct request {
     bool head_read = false;
 
     time_point begun{};
-    time_point sent{};            // when the upstream had been sent the whole request
-    bool uploaded = false;        // the request's body has been read to its end
-    bool upload_refused = false;  // the upstream stopped taking it; its response decides what that means
-    bool answered = false;        // a byte of a final response may have been sent
-    bool persistent = true;       // the client's connection may carry another request
-    int status = 0;               // of the final response
-    std::uint64_t up = 0;         // bytes of the request's body, framing not counted
-    std::uint64_t down = 0;       // bytes of the response's
-    std::optional<cause> why{};   // how it ended, set by whoever knows better than the error tells
+    time_point sent{};           // when the upstream had been sent the whole request
+    bool uploaded = false;       // the request's body has been read to its end
+    bool upload_refused = false; // the upstream stopped taking it; its response decides what that means
+    bool answered = false;       // a byte of a final response may have been sent
+    bool persistent = true;      // the client's connection may carry another request
+    int status = 0;              // of the final response
+    std::uint64_t up = 0;        // bytes of the request's body, framing not counted
+    std::uint64_t down = 0;      // bytes of the response's
+    std::optional<cause> why{};  // how it ended, set by whoever knows better than the error tells
+    request_permit permit{};     // of the route, if that has a limit
+    std::unique_ptr<header_edits> answer_edits{}; // what policies have to say in the answer; null for nothing
     std::string_view switch_to{}; // the protocol that the client asks to switch to, and may; lives as long as the route
     std::string_view upstream{};  // where it was sent; lives as long as the route
     memory_charge memory{};       // what it may take beside the bytes of its bodies

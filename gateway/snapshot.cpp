@@ -96,22 +96,31 @@ snapshot::snapshot(config c, const snapshot* before) : config_(std::move(c)) {
         auto& tls = upstream_tls_.emplace_back();
         if (u.tls.enabled) tls = client_context(u, before);
     }
+    for (const route_config& r : config_.routes) {
+        auto& p = policies_.emplace_back();
+        if (r.policies != route_policies_config())
+            p = std::make_unique<const route_policies>(r.policies, before ? before->policies_of(r.name) : nullptr);
+    }
     for (const listener_config& l : config_.listeners) {
-        entrance e{.config = &l, .routes = {}};
+        entrance e{.config = &l,
+                   .routes = {},
+                   .trusted = network_set(l.trusted_proxies),
+                   .addresses = address_rules(l.addresses)};
         if (!l.tls.certificates.empty()) e.tls = server_context(l, before);
         std::vector<route_match> matches;
-        for (const route_config& r : config_.routes) {
-            if (!serves(r, l)) continue;
-            e.routes.push_back(compile(r, l));
-            matches.push_back(r.match);
+        for (std::size_t i = 0; i < config_.routes.size(); ++i) {
+            if (!serves(config_.routes[i], l)) continue;
+            e.routes.push_back(compile(i, l));
+            matches.push_back(config_.routes[i].match);
         }
         e.table = route_table(matches);
         entrances_.emplace(l.listen.text(), std::move(e));
     }
 }
 
-snapshot::route snapshot::compile(const route_config& r, const listener_config& l) {
-    route out{.config = &r, .place = identities_.size(), .targets = {}};
+snapshot::route snapshot::compile(std::size_t index, const listener_config& l) {
+    const route_config& r = config_.routes[index];
+    route out{.config = &r, .place = identities_.size(), .policies = policies_[index].get(), .targets = {}};
     identities_.push_back(identity_of(r, l));
     std::uint32_t weights = 0;
     for (const weighted_upstream& w : upstreams_of(r)) {
@@ -120,6 +129,12 @@ snapshot::route snapshot::compile(const route_config& r, const listener_config& 
         out.targets.push_back({static_cast<std::size_t>(found - config_.upstreams.begin()), weights += w.weight});
     }
     return out;
+}
+
+const route_policies* snapshot::policies_of(std::string_view route) const noexcept {
+    const auto found = std::ranges::find(config_.routes, route, &route_config::name);
+    return found == config_.routes.end() ? nullptr
+                                         : policies_[static_cast<std::size_t>(found - config_.routes.begin())].get();
 }
 
 // Spreads the shares evenly: consecutive numbers go far apart (R. Fibonacci's hashing, by the golden ratio).

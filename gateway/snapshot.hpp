@@ -13,8 +13,9 @@ namespace headgate::gateway {
 class snapshot {
 public:
     // Reads the files that TLS needs, but for those that `before` has read already and that have not changed since:
-    // what was made of them is used again, and with it pooled connections and the sessions of clients. Throws
-    // std::runtime_error, which says which file is wrong and how.
+    // what was made of them is used again, and with it pooled connections and the sessions of clients. Policies go on
+    // counting where those of `before` were, for routes by the same name. Throws std::runtime_error, which says which
+    // file is wrong and how.
     explicit snapshot(config c, const snapshot* before = nullptr);
     snapshot(const snapshot&) = delete;
     snapshot& operator=(const snapshot&) = delete;
@@ -22,13 +23,15 @@ public:
     // One route as a request finds it.
     struct route {
         const route_config* config;
-        std::size_t place; // among the routes of all listeners
+        std::size_t place;                        // among the routes of all listeners
+        const route_policies* policies = nullptr; // null if there are none
         struct target {
             std::size_t upstream; // its place in of().upstreams
             std::uint32_t below;  // the weights up to and with this one
         };
         std::vector<target> targets; // of proxy and tcp routes; those without weight are left out
 
+        bool answers_preflights() const noexcept { return policies && policies->cors.enabled(); }
         // The upstream for the n-th request: in the long run each gets its share.
         std::size_t choose(std::uint64_t n) const noexcept;
     };
@@ -37,7 +40,9 @@ public:
     struct entrance {
         const listener_config* config;
         std::vector<route> routes; // by the index that the table gives
-        route_table table{{}};     // of HTTP routes
+        network_set trusted{};     // proxies
+        address_rules addresses{};
+        route_table table{{}}; // of HTTP routes
         std::optional<tls_server_context> tls{};
     };
 
@@ -60,7 +65,8 @@ public:
     const entrance* find(std::string_view address) const noexcept;
 
 private:
-    route compile(const route_config& r, const listener_config& l);
+    route compile(std::size_t index, const listener_config& l);
+    const route_policies* policies_of(std::string_view route) const noexcept;
     template <class Context>
     Context warned(std::expected<Context, tls_load_error> made, const std::string& of);
     tls_client_context client_context(const upstream_config& u, const snapshot* before);
@@ -68,6 +74,7 @@ private:
 
     config config_;
     std::vector<std::optional<tls_client_context>> upstream_tls_;
+    std::vector<std::unique_ptr<const route_policies>> policies_; // of the routes; null for none
     std::map<std::string, entrance, std::less<>> entrances_;
     std::vector<std::string> identities_;
     std::vector<std::string> warnings_;

@@ -75,6 +75,10 @@ task<> tunnel::run(connection& c) {
     const snapshot::route& r = here->routes.front();
     const route_life& life = *c.now->lives[r.place];
     const abort_watch drain_watch(life.ended(), at);
+    if (!here->addresses.admit(c.peer.ip) || (r.policies && !r.policies->addresses.admit(c.peer.ip))) {
+        c.why = cause::client_denied;
+        co_await fail(errc::refused);
+    }
     if (here->tls)
         if (const auto shaken = co_await accept_tls(c.client, *here->tls, here->config->http.header_timeout); !shaken)
             co_await fail(shaken.error(), side::sink, shaken.error().message());

@@ -188,6 +188,7 @@ private:
         route_config& r = c_.routes[i];
         for (std::size_t n = 0; n < r.listeners.size(); ++n)
             refers(path_of(path_of(path, "listeners"), n), "listener", r.listeners[n], c_.listeners);
+        check_policies(path, r);
         if (const auto* p = std::get_if<proxy_action>(&r.action)) {
             check_upstreams(path_of(path, "proxy"), p->upstreams);
             check_prefix(path, "proxy", r.match);
@@ -229,6 +230,25 @@ private:
         const config_mark* at = place(path_of(path_of(route, action), "replace_prefix"));
         if (at && !m.path_prefix && !places_.doubtful(route))
             errors_.add(*at, "replace_prefix needs a path_prefix in the route's match: that is what it replaces");
+    }
+
+    void check_policies(const std::string& path, const route_config& r) {
+        const rate_limit_options& l = r.policies.rate_limit;
+        const std::string limit = path_of(path, "rate_limit");
+        if (const config_mark* at = place(path_of(limit, "per"));
+            at && (l.per % std::chrono::seconds(1) != duration::zero() || l.per > std::chrono::hours(1)))
+            errors_.add(*at, "this must be whole seconds, at most 1h");
+        if (const config_mark* at = place(limit); at && l.key == rate_key::header && l.header.empty())
+            errors_.add(*at, "which one? header must name the header whose value is the key");
+        const cors_options& c = r.policies.cors;
+        if (const config_mark* at = place(path_of(path_of(path, "cors"), "allow_credentials"));
+            at && c.allow_credentials && std::ranges::find(c.allow_origins, "*") != c.allow_origins.end())
+            errors_.add(*at, "credentials cannot be allowed for the origin *, which is every page there is; name the "
+                             "origins that may send them");
+        if (!is_tcp(r)) return;
+        for (const char* key : {"requests_max", "rate_limit", "cors"})
+            if (const config_mark* at = place(path_of(path, key)))
+                errors_.add(*at, quoted(key) + " has no meaning in a tcp route");
     }
 
     void check_tcp(std::size_t i) {

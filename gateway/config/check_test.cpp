@@ -65,6 +65,21 @@ TEST(CheckConfig, TellsWhatNoSingleValueTells) {
          "3:30 all weights are 0, so none is ever used; give one a weight of 1 or more\n"},
         {web + "routes: [{respond: {}}]\nupstreams: {x: {endpoints: [{address: \"h:1\", weight: 0}]}}\n",
          "3:28 all weights are 0, so none is ever used; give one a weight of 1 or more\n"},
+        // policies
+        {web + "routes: [{respond: {}, rate_limit: {requests: 1, per: 1500ms}}]\n",
+         "2:55 this must be whole seconds, at most 1h\n"},
+        {web + "routes: [{respond: {}, rate_limit: {requests: 1, per: 2h}}]\n",
+         "2:55 this must be whole seconds, at most 1h\n"},
+        {web + "routes: [{respond: {}, rate_limit: {requests: 1, key: header}}]\n",
+         "2:36 which one? header must name the header whose value is the key\n"},
+        {web + "routes: [{respond: {}, cors: {allow_origins: [\"*\"], allow_credentials: true}}]\n",
+         "2:72 credentials cannot be allowed for the origin *, which is every page there is; name the origins that may "
+         "send them\n"},
+        {web + up +
+             "routes: [{tcp: {upstream: x}, requests_max: 1, rate_limit: {requests: 1}, cors: {allow_origins: "
+             "[\"*\"]}}]\n",
+         "3:45 'requests_max' has no meaning in a tcp route\n3:60 'rate_limit' has no meaning in a tcp route\n"
+         "3:81 'cors' has no meaning in a tcp route\n"},
         // tcp and http
         {web + up + "routes: [{tcp: {upstream: x}}, {listeners: [web], respond: {}}]\n",
          "3:10 there is no tcp listener for the route 'route-1'\n"},

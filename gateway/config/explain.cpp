@@ -165,7 +165,11 @@ private:
             explain_route(routes[*found]);
             explain_losers(routes, routes[*found]);
             explain_action(routes[*found]);
+            print("\n  policies of the route {}\n", c_.routes[routes[*found]].name);
+            options(tables::route_policies, &c_.routes[routes[*found]], path_of("routes", routes[*found]), "");
         }
+        print("\n  policies of the listener {}\n", l.name);
+        options(tables::listener_policies, &l, path, "");
         print("\n  limits of the listener {}\n", l.name);
         options(tables::listener_options, &l.http, path, "defaults.listener");
         if (l.tls.certificates.empty()) return;

@@ -2,10 +2,12 @@
 #include <headgate/http/field.hpp>
 #include <headgate/http/token.hpp>
 #include <headgate/io/address.hpp>
+#include <headgate/io/networks.hpp>
 
 #include <algorithm>
 
 #include <gateway/config/formats.hpp>
+#include <gateway/policy/cors.hpp>
 #include <gateway/route_table.hpp>
 #include <gateway/units.hpp>
 
@@ -25,6 +27,11 @@ bool is_name(std::string& text) {
 bool is_listen(std::string& text) { return address::parse(text).has_value(); }
 bool is_endpoint(std::string& text) { return parse_endpoint(text).has_value(); }
 
+bool is_network(std::string& text) { return network_set::is_network(text); }
+bool is_origin(std::string& text) {
+    text = http::lower_case(text);
+    return is_origin_pattern(text);
+}
 bool is_statuses(std::string& text) { return parse_status_range(text).has_value(); }
 
 bool is_host_to_match(std::string& text) {
@@ -88,6 +95,10 @@ const text_format parameter{"the name of a parameter of the query", "version", "
 const text_format file{"a file", "/etc/headgate/ca.pem", ".", &is_not_empty};
 const text_format alpn{"the name of a protocol in TLS", "http/1.1", ".", &is_not_empty};
 const text_format protocol{"the name of a protocol", "websocket", "^[^ ,]+$", &is_protocol};
+const text_format network{"an address, a network such as 10.0.0.0/8 (without bits beyond the prefix), or unix",
+                          "10.0.0.0/8", "^([0-9a-fA-F.:]+(/[0-9]+)?|unix)$", &is_network};
+const text_format origin{"an origin such as https://example.org, https://*.example.org, or *",
+                         "https://www.example.org", "^([A-Za-z]+://[^/ ]+|[*])$", &is_origin};
 const text_format statuses{"statuses from 200 to 599: a range, or one", "200-299", "^[0-9]{3}(-[0-9]{3})?$",
                            &is_statuses};
 

@@ -33,6 +33,8 @@ extern const text_format parameter;     // of a query; not empty
 extern const text_format file;          // a path in the file system; not empty
 extern const text_format alpn;          // a protocol's name in TLS
 extern const text_format protocol;      // a token; in lower case afterwards
+extern const text_format network;       // of network_set
+extern const text_format origin;        // is_origin_pattern; in lower case afterwards
 extern const text_format statuses;      // a status_range
 
 } // namespace formats

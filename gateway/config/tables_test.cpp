@@ -76,6 +76,10 @@ TEST(ConfigTables, EachOptionHasAMemberOfItsOwn) {
     check_options<http_options>(tables::listener_options);
     check_options<route_options>(tables::proxy_options);
     check_options<tcp_action>(tables::tcp_options);
+    check_options<listener_config>(tables::listener_policies);
+    check_options<route_config>(tables::route_policies);
+    check_options<rate_limit_options>(tables::rate_limit);
+    check_options<cors_options>(tables::cors);
     check_options<upstream_options>(tables::upstream_options);
     check_options<ejection_options>(tables::ejection);
     check_options<health_check_options>(tables::health_check);
@@ -166,6 +170,12 @@ TEST(ConfigTables, FormatsTakeTheirExamplesAndRefuseOthers) {
         {formats::header_value, " a"},
         {formats::parameter, ""},
         {formats::protocol, "a,b"},
+        {formats::network, "10.0.0.1/8"},
+        {formats::network, "example.org"},
+        {formats::origin, "example.org"},
+        {formats::origin, "https://example.org/"},
+        {formats::origin, "https://*"},
+        {formats::origin, "null"},
     };
     for (const auto& [format, wrong] : cases) {
         std::string right(format.example);

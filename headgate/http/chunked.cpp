@@ -178,7 +178,7 @@ bool chunked_decoder::trailer_line_done() {
     if (const auto fault = detail::parse_field_line(line_, line_.size(), h); fault.reason != nullptr)
         return fail(fault.reason);
     if (marks_.size() + dropped_ == limits_.trailers_max) return fail("more trailer fields than this gateway takes");
-    if (is_forbidden_in_trailer(h.id)) {
+    if (is_forbidden_in_trailer(h.name)) {
         ++dropped_;
     } else {
         keep(h);

@@ -185,4 +185,11 @@ bool is_hop_by_hop(field id) noexcept { return (hop_by_hop_fields & field_bit(id
 
 bool is_forbidden_in_trailer(field id) noexcept { return (forbidden_trailers & field_bit(id)) != 0; }
 
+bool is_forbidden_in_trailer(std::string_view name) noexcept {
+    constexpr std::string_view forwarded = "x-forwarded-";
+    return is_forbidden_in_trailer(lookup_field(name)) ||
+           detail::equals_lowered(name.substr(0, forwarded.size()), forwarded) ||
+           detail::equals_lowered(name, "x-client-certificate-subject");
+}
+
 } // namespace headgate::http

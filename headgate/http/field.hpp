@@ -112,4 +112,8 @@ bool is_hop_by_hop(field id) noexcept;
 // control data, how to process the content, and who the client is (RFC 9110, section 6.5.1).
 bool is_forbidden_in_trailer(field id) noexcept;
 
+// The same by the name, whatever its case: also X-Forwarded-* and X-Client-Certificate-Subject, which say who the
+// client is and are ours to say.
+bool is_forbidden_in_trailer(std::string_view name) noexcept;
+
 } // namespace headgate::http

@@ -69,6 +69,11 @@ TEST(Field, ForbiddenInTrailers) { // RFC 9110, section 6.5.1
         EXPECT_TRUE(is_forbidden_in_trailer(id)) << field_name(id);
     for (const field id : {field::other, field::etag, field::server, field::last_modified})
         EXPECT_FALSE(is_forbidden_in_trailer(id)) << field_name(id);
+    for (const std::string_view name : {"Forwarded", "x-forwarded-for", "X-FORWARDED-PREFIX", "X-Forwarded-",
+                                        "x-client-certificate-subject", "X-Client-Certificate-Subject"})
+        EXPECT_TRUE(is_forbidden_in_trailer(name)) << name;
+    for (const std::string_view name : {"", "X-Forwarded", "X-Checksum", "X-Client-Certificate", "ETag"})
+        EXPECT_FALSE(is_forbidden_in_trailer(name)) << name;
 }
 
 TEST(Scan, FindControlAgreesWithTheTableAtEveryPositionAndByte) {

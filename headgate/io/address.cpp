@@ -94,7 +94,7 @@ peer_address peer_address::of(const address& a) noexcept {
 }
 
 std::size_t peer_address::write_host(std::span<char, 48> out) const noexcept {
-    if (port == 0) {
+    if (IN6_IS_ADDR_UNSPECIFIED(&ip)) {
         std::memcpy(out.data(), "unix", 4);
         return 4;
     }
@@ -113,7 +113,7 @@ std::size_t peer_address::write_host(std::span<char, 48> out) const noexcept {
 std::string peer_address::text() const {
     char host[48];
     std::string h(host, write_host(host));
-    if (port == 0) return h;
+    if (port == 0 || IN6_IS_ADDR_UNSPECIFIED(&ip)) return h;
     return (IN6_IS_ADDR_V4MAPPED(&ip) ? h : "[" + h + "]") + ":" + std::to_string(port);
 }
 

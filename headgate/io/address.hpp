@@ -48,7 +48,7 @@ private:
 };
 
 // The address of a connection's peer, small enough to keep with every connection: an IPv6 address (IPv4 ones mapped)
-// and a port. All zero for a Unix socket.
+// and a port, 0 if that is not known. All zero for a Unix socket.
 struct peer_address {
     in6_addr ip{};
     std::uint16_t port = 0;

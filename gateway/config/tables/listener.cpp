@@ -31,6 +31,7 @@ constexpr config_field listener_option_fields[] = {
 using de = config_defaults;
 
 constexpr string_view protocols[] = {"http", "tcp"};
+constexpr string_view forwarded_kinds[] = {"x_forwarded", "forwarded"};
 constexpr string_view client_certificate_modes[] = {"off", "optional", "required"};
 
 using tc = tls_certificate_files;
@@ -60,6 +61,21 @@ constexpr config_field listener_tls_fields[] = {
 };
 
 using li = listener_config;
+using ac = address_rules_config;
+
+constexpr config_field listener_policy_fields[] = {
+    texts<&li::trusted_proxies>(
+        "trusted_proxies", formats::network,
+        "Who is believed when it says for whom it asks, in X-Forwarded-* or Forwarded. From all "
+        "others these fields are replaced."),
+    one_of<forwarded_kinds, &li::forwarded>("forwarded",
+                                            "Which fields are read from trusted proxies and written to upstreams: "
+                                            "X-Forwarded-*, or Forwarded (RFC 7239). The others are removed."),
+    texts<&li::addresses, &ac::allow>("allow", formats::network,
+                                      "Clients that may come in: others are answered 403, or reset on a tcp listener. "
+                                      "Without it, everybody."),
+    texts<&li::addresses, &ac::deny>("deny", formats::network, "Clients that may not, also if they are allowed."),
+};
 
 constexpr config_field listener_fields[] = {
     required(text<&li::name>("name", formats::name, "What routes and logs call it.")),
@@ -69,6 +85,7 @@ constexpr config_field listener_fields[] = {
     by_default("tcp if only tcp routes name the listener, else http",
                one_of<protocols, &li::protocol>("protocol", "What is spoken there.")),
     section<&li::tls>("tls", tables::listener_tls, "Speaks TLS with clients."),
+    also(tables::listener_policies),
     flat<&li::http>(listener_options),
 };
 
@@ -82,6 +99,8 @@ constinit const config_table listener_options{"the options of a listener",
                                               &built_in<ho>};
 constinit const config_table certificate{"a certificate", "", certificate_fields, {}, "", &built_in<tc>};
 constinit const config_table listener_tls{"tls of a listener", "", listener_tls_fields, {}, "", &built_in<to>};
+constinit const config_table listener_policies{
+    "the policies of a listener", "Whom it believes and admits.", listener_policy_fields, {}, "", &built_in<li>};
 constinit const config_table listener{"a listener", "", listener_fields, {}, "", &built_in<li>};
 
 } // namespace headgate::gateway::tables

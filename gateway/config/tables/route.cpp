@@ -178,10 +178,55 @@ constexpr config_field tcp_fields[] = {
 constexpr config_alternatives tcp_alternatives[] = {{one_or_more, true}};
 
 using rc = route_config;
+using ac = address_rules_config;
+using rp = route_policies_config;
+using rl = rate_limit_options;
+using co = cors_options;
+
+constexpr string_view rate_keys[] = {"client_address", "header"};
+
+constexpr config_field rate_limit_fields[] = {
+    required(count<&rl::requests>("requests", 1, 1'000'000, "How many, in the long run.")),
+    time<&rl::per>("per", "In which time: whole seconds, at most 1h."),
+    by_default("as many as `requests`",
+               count<&rl::burst>("burst", 1, 1'000'000, "How many at once, when none came for a while.")),
+    one_of<rate_keys, &rl::key>("key", "Whose requests are counted together: those of a client (an IPv4 address, an "
+                                       "IPv6 /64 network), or those with the same value of a header."),
+    by_default("", text<&rl::header>("header", formats::header_name, "Which one. Requests without it count together.")),
+    count<&rl::keys_max>("keys_max", 16, many,
+                         "Keys that are remembered, of 32 bytes each. Of more, those are forgotten "
+                         "that have used the least."),
+    flag<&rl::headers>("headers", "Whether RateLimit fields are also on answers within the limit."),
+};
+
+constexpr config_field cors_fields[] = {
+    required(not_empty(texts<&co::allow_origins>(
+        "allow_origins", formats::origin, "Origins: exactly, with `*.` for all names below one, or `*` for all."))),
+    texts<&co::allow_methods>("allow_methods", formats::method, "Methods. `*`: whatever is asked for."),
+    texts<&co::allow_headers>("allow_headers", formats::header_name,
+                              "Header fields of requests. `*`: whatever is asked for."),
+    texts<&co::expose_headers>("expose_headers", formats::header_name, "Header fields of answers that pages may read."),
+    flag<&co::allow_credentials>("allow_credentials",
+                                 "Whether cookies and the like may be sent. Not with the origin `*`."),
+    time<&co::max_age>("max_age", "For how long a browser may remember the answer, in whole seconds."),
+};
 constexpr auto proxy_begin = [](const de& d, string_view) { return d.proxy; };
 constexpr auto tcp_begin = [](const de& d, string_view) { return d.tcp; };
 constexpr auto redirect_begin = [](const de&, string_view) { return re{}; };
 constexpr auto respond_begin = [](const de&, string_view) { return rs{}; };
+
+constexpr config_field route_policy_fields[] = {
+    texts<&rc::policies, &rp::addresses, &ac::allow>(
+        "allow", formats::network,
+        "Clients that may use it: others are answered 403, or reset. Without it, "
+        "everybody. It adds to what the listener says."),
+    texts<&rc::policies, &rp::addresses, &ac::deny>("deny", formats::network,
+                                                    "Clients that may not, also if they are allowed."),
+    count<&rc::policies, &rp::requests_max>("requests_max", 0, many,
+                                            "Requests in progress at a time, over all workers: 503. 0 for no limit."),
+    section<&rc::policies, &rp::rate_limit>("rate_limit", tables::rate_limit, "How many requests in a time: 429."),
+    section<&rc::policies, &rp::cors>("cors", tables::cors, "Which pages of other origins may use it."),
+};
 
 constexpr config_field route_fields[] = {
     by_default("route-1, by its place in the list", text<&rc::name>("name", formats::name, "What logs call it.")),
@@ -192,6 +237,7 @@ constexpr config_field route_fields[] = {
     action<re, +redirect_begin, &rc::action>("redirect", tables::redirect, "Sends the client elsewhere."),
     action<rs, +respond_begin, &rc::action>("respond", tables::respond, "Answers by itself."),
     action<tcp_action, +tcp_begin, &rc::action>("tcp", tables::tcp, "Passes the bytes of a connection on, both ways."),
+    also(tables::route_policies),
 };
 constexpr string_view actions[] = {"proxy", "redirect", "respond", "tcp"};
 constexpr config_alternatives route_alternatives[] = {{actions, true}};
@@ -217,6 +263,14 @@ constinit const config_table proxy{"proxy", "", proxy_fields, proxy_alternatives
 constinit const config_table redirect{"redirect", "", redirect_fields, redirect_alternatives, "", &built_in<re>};
 constinit const config_table respond{"respond", "", respond_fields, {}, "", &built_in<rs>};
 constinit const config_table tcp{"tcp", "", tcp_fields, tcp_alternatives, "", &built_in<tcp_action>};
+constinit const config_table rate_limit{"rate_limit", "", rate_limit_fields, {}, "", &built_in<rl>};
+constinit const config_table cors{"cors", "", cors_fields, {}, "", &built_in<co>};
+constinit const config_table route_policies{"the policies of a route",
+                                            "What holds for its requests whatever is done with them.",
+                                            route_policy_fields,
+                                            {},
+                                            "",
+                                            &built_in<rc>};
 constinit const config_table route{"a route", "", route_fields, route_alternatives, "", &built_in<rc>};
 
 } // namespace headgate::gateway::tables
