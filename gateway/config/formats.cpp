@@ -27,6 +27,11 @@ bool is_endpoint(std::string& text) { return parse_endpoint(text).has_value(); }
 
 bool is_statuses(std::string& text) { return parse_status_range(text).has_value(); }
 
+bool is_retry_condition(std::string& text) {
+    retry_conditions any;
+    return add_retry_condition(any, text);
+}
+
 bool is_host_to_match(std::string& text) {
     text = http::lower_case(text);
     return is_route_host(text);
@@ -89,6 +94,9 @@ const text_format file{"a file", "/etc/headgate/ca.pem", ".", &is_not_empty};
 const text_format alpn{"the name of a protocol in TLS", "http/1.1", ".", &is_not_empty};
 const text_format protocol{"the name of a protocol", "websocket", "^[^ ,]+$", &is_protocol};
 const text_format statuses{"statuses from 200 to 599: a range, or one", "200-299", "^[0-9]{3}(-[0-9]{3})?$",
-                           &is_statuses};
+                           &is_statuses, true};
+const text_format retry_condition{
+    "connect_failure, reset, timeout, gateway_error, 5xx, a status from 400 to 599, or a range of them", "reset",
+    "^(connect_failure|reset|timeout|gateway_error|5xx|[45][0-9]{2}(-[45][0-9]{2})?)$", &is_retry_condition, true};
 
 } // namespace headgate::gateway::formats

@@ -12,6 +12,7 @@ struct text_format {
     std::string_view pattern; // a regular expression for the JSON Schema, no stricter than `check`; empty for any
     // Whether it is that; may put it into its usual form. Null for any text.
     bool (*check)(std::string& text);
+    bool or_number = false; // whether a whole number may be one, which YAML takes for a number
 };
 
 namespace formats {
@@ -34,6 +35,7 @@ extern const text_format file;          // a path in the file system; not empty
 extern const text_format alpn;          // a protocol's name in TLS
 extern const text_format protocol;      // a token; in lower case afterwards
 extern const text_format statuses;      // a status_range
+extern const text_format retry_condition;
 
 } // namespace formats
 
