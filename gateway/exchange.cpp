@@ -1,5 +1,6 @@
 #include <headgate/core/abort_watch.hpp>
 #include <headgate/core/memory_budget.hpp>
+#include <headgate/core/sleep.hpp>
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/http/body.hpp>
 #include <headgate/http/token.hpp>
@@ -10,6 +11,7 @@
 
 #include <gateway/exchange.hpp>
 #include <gateway/forward.hpp>
+#include <gateway/outgoing.hpp>
 #include <gateway/path.hpp>
 
 namespace headgate::gateway {
@@ -31,18 +33,6 @@ bool idempotent(http::method m) {
     return m == get || m == head || m == put || m == delete_ || m == options || m == trace;
 }
 
-relay_limits limits_of(const route& r, pace_limits source, pace_limits sink, std::uint64_t& total) {
-    return {.buffer_bytes = r.on.options().stream_buffer,
-            .source = source,
-            .sink = sink,
-            .pipes = &r.on.pipes(),
-            .total = &total};
-}
-
-// A small body travels in one piece with its head, which is cheaper than a write of two.
-constexpr std::size_t joined_body_max = 2048;
-bool join(chunk& head, std::string_view body) { return body.size() <= joined_body_max && head.append(body); }
-
 const header_edits* edits_of(const header_edits& e) { return e.empty() ? nullptr : &e; }
 
 // There are as many connections as there may be.
@@ -52,71 +42,118 @@ task<> not_admitted(request& rq, std::error_code why) {
                   why == errc::timed_out ? "none became free in time" : "as many requests as may wait for one");
 }
 
-task<upstream_lease> connect(request& rq, route r, endpoint_pool* to, pick_key key) {
-    auto c = co_await r.upstream.connect(*to, rq.upstream, key);
-    if (!c) {
-        rq.why = cause_of_connect(c.error());
-        co_await fail(c.error(), upstream_side, c.error().message());
-    }
-    co_return std::move(*c);
+// How a try ended that brought no answer.
+struct failed_try {
+    cause why{};
+    std::error_code code{};
+    std::string_view detail{}; // static; empty: the code's own text, or none
+    bool silent = false;       // the connection turned out to be dead before it gave a byte
+};
+
+// Gives false: whether there is an answer.
+bool no_answer(failed_try& f, cause why, std::error_code code, std::string_view detail = {}) {
+    f = {.why = why, .code = code, .detail = detail};
+    return false;
 }
 
-// Sends the body to the upstream as it comes, beside the response. If the upstream does not take it, it may have
-// answered already: then the response tells.
-task<> upload(request& rq, route r, upstream_lease& up, chunk head) {
-    http::chunked_decoder decoder(r.options.chunks);
-    const pace_limits upstream = r.options.upstream_pace();
-    const auto sent =
-        co_await pipeline(http::body_source{.from = &rq.client,
-                                            .in = &rq.in,
-                                            .framing = rq.framing,
-                                            .decoder = &decoder,
-                                            .limits = limits_of(r, r.options.client_pace(), upstream, rq.up),
-                                            .payload_max = r.options.request_body_max},
-                          http::body_sink(up.connection(), rq.framing, std::move(head), upstream));
-    if (sent) {
-        rq.uploaded = true;
-        rq.sent = executor::current().turn_time();
-        co_return;
+// What has become of a request so far.
+struct tries {
+    std::uint32_t retries = 0;
+    const endpoint_pool* failed = nullptr; // where the last try ended
+    bool stale = false;                    // a kept connection was dead already: from then on it gets new ones
+};
+
+// Whether the request can be sent from its beginning again, and does no harm if it arrives twice.
+bool may_repeat(const request& rq, const route& r, const outgoing& out, bool unsent) {
+    return !rq.hinted && out.repeatable() && (unsent || idempotent(rq.verb) || r.options.retries.non_idempotent);
+}
+
+// Tells the endpoint how its try went. A kept connection may have been closed for its idleness: that tells nothing.
+void tell(request& rq, bool answered, bool was_stale) {
+    endpoint_pool& asked = *std::exchange(rq.asked, nullptr);
+    if (answered)
+        asked.report(rq.parsers->response.head().status >= 500 ? verdict::server_error : verdict::success);
+    else if (!was_stale)
+        asked.report(verdict::failure);
+}
+
+// How long to wait until the request is sent once more; nothing if the answer, or the failure, is the last word.
+std::optional<duration> pause_before_retry(const request& rq, const route& r, tries& so_far, retry_budget::share& share,
+                                           bool answered, cause why) {
+    const retry_options& o = r.options.retries;
+    if (so_far.retries >= o.num_retries) return std::nullopt;
+    duration least{};
+    if (answered) {
+        const http::response_head& head = rq.parsers->response.head();
+        if (head.status == 101 || !asks_for_retry(o.retry_on, head.status)) return std::nullopt;
+        least = retry_after(head).value_or(duration::zero());
+        if (least > o.retry_after_max) return std::nullopt;
+    } else if (!asks_for_retry(o.retry_on, why)) {
+        return std::nullopt;
     }
-    const flow_error& e = sent.error();
-    if (e.where == side::sink) {
-        if (e.code != errc::idle) {
-            rq.upload_refused = true;
-            rq.sent = executor::current().turn_time();
-            co_return;
-        }
-        rq.why = cause::upstream_idle;
-        co_await fail(e.code, upstream_side, e.detail);
-    }
-    rq.why = cause_of(e.code, party::client);
-    co_await fail(e.code, client_side, e.detail);
+    const duration pause = std::max(least, back_off(o, so_far.retries + 1, r.upstream.chance()));
+    if (pause >= rq.answer_by - executor::current().turn_time() || !share.begin_retry()) return std::nullopt;
+    ++so_far.retries;
+    return pause;
+}
+
+// An answer is not passed on. Its connection can be used again if all of it is there.
+void discard_answer(request& rq, upstream_lease& up) {
+    const http::response_head& head = rq.parsers->response.head();
+    const std::uint64_t length = head.framing.how == body_framing::kind::length ? head.framing.length : 0;
+    const bool whole =
+        (head.framing.how == body_framing::kind::none || head.framing.how == body_framing::kind::length) &&
+        up.in().bytes().size() - head.head_bytes >= length;
+    if (!rq.uploaded || !whole || !head.keep_alive || head.minor_version != 1) return up.drop();
+    up.in().consume(head.head_bytes + length);
+    up.give_back();
+}
+
+// The response is complete.
+void part(upstream_lease& up, bool uploaded, bool reusable) {
+    if (!uploaded)
+        up.drop();
+    else if (reusable)
+        up.give_back();
+    else
+        up.close();
+}
+
+bool is_connect_failure(cause c) {
+    return c == cause::upstream_refused || c == cause::upstream_unreachable || c == cause::upstream_connect_timeout ||
+           c == cause::overloaded;
+}
+
+task<> give_up(request& rq, failed_try f) {
+    rq.why = f.why;
+    co_await fail(f.code, upstream_side,
+                  is_connect_failure(f.why) && f.detail.empty() ? f.code.message() : std::string(f.detail));
 }
 
 // The time that is left for the response's head: none of it passes while the request is still being sent.
 duration head_time_left(const request& rq, const route& r) {
-    if (!rq.uploaded && !rq.upload_refused) return r.options.first_byte_timeout;
-    const duration passed = executor::current().turn_time() - rq.sent;
-    return std::max<duration>(r.options.first_byte_timeout - passed, duration::zero());
+    const duration limit = std::min(r.options.first_byte_timeout, r.options.retries.per_try_timeout);
+    if (!rq.uploaded && !rq.upload_refused) return limit;
+    const time_point now = executor::current().turn_time();
+    const duration left = std::min(limit - (now - rq.sent), rq.answer_by - now);
+    return std::max<duration>(left, duration::zero());
 }
 
-// Reads more of the response's head. Gives whether there was more: false at the end of the connection, or when it was
-// reset.
-task<bool> read_more(request& rq, route r, upstream_lease& up, std::error_code& why) {
+// Reads more of the response's head. Gives whether there was more.
+task<bool> read_more(request& rq, route r, upstream_lease& up, failed_try& f) {
     for (;;) {
         const duration left = head_time_left(rq, r);
         const auto ready = co_await up.connection().readable(left);
         if (ready) break;
         if (head_time_left(rq, r) > duration::zero()) continue;
-        rq.why = cause::upstream_timeout;
-        co_await fail(errc::timed_out, upstream_side);
+        co_return no_answer(f, cause::upstream_timeout, errc::timed_out);
     }
     const auto n = co_await up.connection().read_some(
         up.in().room(up.in().empty() ? memory_share(response_buffer) : response_buffer));
     if (!n || *n == 0) {
         if (up.in().empty()) up.in().release();
-        why = n ? make_error_code(errc::premature_close) : n.error();
-        co_return false;
+        const std::error_code why = n ? make_error_code(errc::premature_close) : n.error();
+        co_return no_answer(f, cause_of(why, party::upstream), why);
     }
     up.in().received(*n);
     co_return true;
@@ -125,6 +162,7 @@ task<bool> read_more(request& rq, route r, upstream_lease& up, std::error_code& 
 task<> relay_interim(request& rq, route r, upstream_lease& up) {
     const http::response_head& head = rq.parsers->response.head();
     if (rq.client_minor != 0) {
+        rq.hinted = true;
         const chunk out = make_interim_head(head);
         const auto written = co_await rq.client.write_all(out.text(), r.options.client_idle_timeout);
         if (!written) co_await fail(written.error(), client_side);
@@ -134,9 +172,8 @@ task<> relay_interim(request& rq, route r, upstream_lease& up) {
     up.in().make_contiguous(response_buffer);
 }
 
-// Reads the head of the final response, and passes on the interim ones before it. Gives false if the connection turned
-// out to be dead before it gave a byte; it may be that the upstream had closed it while it was idle.
-task<bool> read_response_head(request& rq, route r, upstream_lease& up, std::error_code& dead) {
+// Reads the head of the final response, and passes on the interim ones before it. Gives whether there is one.
+task<bool> read_response_head(request& rq, route r, upstream_lease& up, failed_try& f) {
     rq.parsers->response.set_limits(r.options.response_heads);
     rq.parsers->response.reset(rq.verb);
     std::size_t interim = 0;
@@ -144,17 +181,13 @@ task<bool> read_response_head(request& rq, route r, upstream_lease& up, std::err
     for (;;) {
         if (!up.in().empty()) {
             const http::parse_result p = rq.parsers->response.parse(up.in().bytes());
-            if (p.state == parse_state::error) {
-                rq.why = cause::upstream_protocol;
-                co_await fail(errc::protocol, upstream_side, p.error.reason);
-            }
+            if (p.state == parse_state::error)
+                co_return no_answer(f, cause::upstream_protocol, errc::protocol, p.error.reason);
             if (p.state == parse_state::complete) {
                 const http::response_head& head = rq.parsers->response.head();
                 if (!head.informational() || head.status == 101) co_return true;
-                if (++interim > r.options.interim_responses_max) {
-                    rq.why = cause::upstream_protocol;
-                    co_await fail(errc::protocol, upstream_side, "it sent too many 1xx responses");
-                }
+                if (++interim > r.options.interim_responses_max)
+                    co_return no_answer(f, cause::upstream_protocol, errc::protocol, "it sent too many 1xx responses");
                 co_await relay_interim(rq, r, up);
                 continue;
             }
@@ -166,14 +199,9 @@ task<bool> read_response_head(request& rq, route r, upstream_lease& up, std::err
                 rq.parsers->response.reset(rq.verb);
             }
         }
-        std::error_code why;
-        if (!co_await read_more(rq, r, up, why)) {
-            if (!any) {
-                dead = why;
-                co_return false;
-            }
-            rq.why = cause_of(why, party::upstream);
-            co_await fail(why, upstream_side);
+        if (!co_await read_more(rq, r, up, f)) {
+            f.silent = !any && f.why != cause::upstream_timeout;
+            co_return false;
         }
         any = true;
     }
@@ -225,7 +253,7 @@ task<bool> send_response(request& rq, route r, upstream_lease& up) {
                                                 .in = &up.in(),
                                                 .framing = from,
                                                 .decoder = &decoder,
-                                                .limits = limits_of(r, r.options.upstream_pace(), client, rq.down)},
+                                                .limits = r.limits(r.options.upstream_pace(), client, rq.down)},
                               http::body_sink(rq.client, to, std::move(out), client));
         if (!sent) {
             const flow_error& e = sent.error();
@@ -264,7 +292,9 @@ task<upstream_lease> open_tunnel(request& rq, route r) {
     rq.uploaded = true;
     auto permit = co_await r.upstream.admit();
     if (!permit) co_await not_admitted(rq, permit.error());
-    upstream_lease up = co_await connect(rq, r, &r.upstream.pick(key), key);
+    auto connected = co_await r.upstream.connect(r.upstream.pick(key), rq.upstream, key);
+    if (!connected) co_await give_up(rq, {cause_of_connect(connected.error()), connected.error()});
+    upstream_lease up = std::move(*connected);
     up.keep(std::move(*permit));
     up.home().report(verdict::success);
     const chunk out = make_connected_head(rq.id.view());
@@ -310,69 +340,82 @@ task<upstream_lease> exchange(request& rq, route r) {
         co_await fail(errc::protocol, client_side, "the request's head cannot be passed on");
     }
 
-    // A body that is there already goes out with the head, and can be sent again.
-    const std::uint64_t length = rq.framing.how == body_framing::kind::length ? rq.framing.length : 0;
-    const bool at_hand = rq.framing.how == body_framing::kind::none ||
-                         (rq.framing.how == body_framing::kind::length && rq.in.bytes().size() >= length);
-    chunk body;
-    if (at_hand && length != 0) {
-        const std::string_view bytes = rq.in.bytes().substr(0, length);
-        if (!join(upstream_head, bytes)) body = rq.in.share(bytes);
-        rq.in.consume(length);
-        rq.up = length;
-    }
-    rq.uploaded = at_hand;
-
-    auto permit = co_await r.upstream.admit();
-    if (!permit) co_await not_admitted(rq, permit.error());
-    for (bool again = false;; again = true) {
-        upstream_lease up;
-        endpoint_pool& to = r.upstream.pick(key);
-        rq.upstream = to.name();
-        if (!again) up = to.reuse();
-        if (!up) up = co_await connect(rq, r, &to, key);
-        rq.asked = &up.home();
-        strand uploading;
-        bool unsent = false; // the upstream's system has not taken a byte of the request
-        if (at_hand) {
-            std::array<iovec, 2> parts{{{upstream_head.data(), upstream_head.size()}, {body.data(), body.size()}}};
-            const auto written = co_await up.connection().write_all(std::span(parts.data(), body.empty() ? 1 : 2),
-                                                                    r.options.upstream_idle_timeout);
-            // What was not taken is not lost yet: the upstream may have answered, or it is a connection to replace.
-            if (!written && written.error() == errc::timed_out) {
-                rq.why = cause::upstream_idle;
-                co_await fail(errc::idle, upstream_side);
-            }
-            unsent = !written && parts[0].iov_len == upstream_head.size();
-            rq.sent = executor::current().turn_time();
-        } else {
-            uploading.start(upload(rq, r, up, upstream_head), at);
+    outgoing out(rq, r.options, std::move(upstream_head));
+    retry_budget::share share(r.upstream.budget());
+    connection_permit permit; // not held while a retry waits
+    tries so_far;
+    for (;;) {
+        if (!permit) {
+            auto admitted = co_await r.upstream.admit();
+            if (!admitted) co_await not_admitted(rq, admitted.error());
+            permit = std::move(*admitted);
         }
-        std::error_code dead;
-        if (co_await read_response_head(rq, r, up, dead)) {
-            const int status = rq.parsers->response.head().status;
-            std::exchange(rq.asked, nullptr)->report(status >= 500 ? verdict::server_error : verdict::success);
-            if (status == 101) {
+        upstream_lease up;
+        failed_try f;
+        endpoint_pool& to = r.upstream.pick(key, so_far.failed);
+        rq.upstream = to.name();
+        if (!so_far.stale) up = to.reuse();
+        if (!up) {
+            auto made = co_await r.upstream.connect(to, rq.upstream, key);
+            if (made)
+                up = std::move(*made);
+            else
+                no_answer(f, cause_of_connect(made.error()), made.error());
+        }
+        strand uploading;
+        bool answered = false;
+        bool unsent = true; // the upstream's system has not taken a byte of the request
+        if (up && out.at_hand()) {
+            rq.asked = &up.home();
+            std::array<iovec, 2> parts{
+                {{out.head().data(), out.head().size()}, {out.body().data(), out.body().size()}}};
+            const auto written = co_await up.connection().write_all(std::span(parts.data(), out.body().empty() ? 1 : 2),
+                                                                    r.options.upstream_idle_timeout);
+            unsent = !written && parts[0].iov_len == out.head().size();
+            rq.sent = executor::current().turn_time();
+            // What was not taken is not lost yet: the upstream may have answered, or it is a connection to replace.
+            if (!written && written.error() == errc::timed_out)
+                no_answer(f, cause::upstream_idle, errc::idle);
+            else
+                answered = co_await read_response_head(rq, r, up, f);
+        } else if (up) {
+            rq.asked = &up.home();
+            unsent = false;
+            uploading.start(out.upload(rq, r, up), at);
+            answered = co_await read_response_head(rq, r, up, f);
+        }
+
+        const bool was_stale = !answered && up && up.reused() && f.silent;
+        if (up && !was_stale) so_far.failed = &up.home();
+        if (rq.asked) tell(rq, answered, was_stale);
+        if (up && rq.uploaded) rq.answer_by = std::min(rq.answer_by, rq.sent + r.options.first_byte_timeout);
+        std::optional<duration> pause;
+        if (may_repeat(rq, r, out, unsent)) {
+            if (was_stale && !std::exchange(so_far.stale, true))
+                pause = duration::zero();
+            else
+                pause = pause_before_retry(rq, r, so_far, share, answered, f.why);
+        }
+        if (!pause && !answered) co_await give_up(rq, f);
+        if (!pause) {
+            share.end_retry();
+            out.forget();
+            if (rq.parsers->response.head().status == 101) {
                 co_await switch_protocols(rq, r, up);
-                up.keep(std::move(*permit));
+                up.keep(std::move(permit));
                 co_return up;
             }
-            const bool kept = co_await send_response(rq, r, up);
+            const bool reusable = co_await send_response(rq, r, up);
             uploading.stop();
-            if (!rq.uploaded)
-                up.drop();
-            else if (kept)
-                up.give_back();
-            else
-                up.close();
+            part(up, rq.uploaded, reusable);
             co_return upstream_lease();
         }
-        const bool retry = !again && up.reused() && at_hand && (unsent || idempotent(rq.verb));
-        if (up.reused()) rq.asked = nullptr; // it may have been closed for its idleness
-        if (!retry) {
-            rq.why = cause_of(dead, party::upstream);
-            co_await fail(dead, upstream_side);
-        }
+        uploading.stop();
+        if (answered) discard_answer(rq, up);
+        up.drop();
+        if (!was_stale) permit.release();
+        co_await sleep_for(*pause);
+        out.rewind(rq);
     }
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <headgate/io/relay.hpp>
+
 #include <gateway/request.hpp>
 #include <gateway/upstream.hpp>
 #include <gateway/worker.hpp>
@@ -13,6 +15,14 @@ struct route {
     const route_options& options; // the action's
     gateway::upstream& upstream;
     std::string_view matched_prefix; // what replace_prefix stands for
+
+    relay_limits limits(pace_limits source, pace_limits sink, std::uint64_t& total) const {
+        return {.buffer_bytes = on.options().stream_buffer,
+                .source = source,
+                .sink = sink,
+                .pipes = &on.pipes(),
+                .total = &total};
+    }
 };
 
 // Sends a request, whose head has been parsed, to the upstream and its response to the client: heads, 1xx, bodies in

@@ -54,6 +54,43 @@ struct http_options {
     std::size_t requests_per_connection_max = 10'000; // the last one's answer says that it is the last
 };
 
+// Statuses of answers, both ends included.
+struct status_range {
+    int from = 200;
+    int to = 399;
+
+    bool contains(int status) const noexcept { return from <= status && status <= to; }
+    std::string text() const; // "200-399", or "204"
+    bool operator==(const status_range&) const = default;
+};
+
+// Which ends of a try are reason for another one (the names are Envoy's).
+struct retry_conditions {
+    bool connect_failure = false; // no endpoint could be connected to
+    bool reset = false;           // no answer: the connection broke or ended, or what came was no response
+    bool timeout = false;         // no answer in time
+    bool gateway_error = false;   // all of these, and answers with 502, 503 and 504
+    bool server_error = false;    // "5xx": all of these, and all answers with 5xx
+    std::vector<status_range> statuses{};
+
+    bool operator==(const retry_conditions&) const = default;
+};
+
+// When a request is sent once more, of which nothing has been answered to the client. Without conditions it is not.
+struct retry_options {
+    retry_conditions retry_on{};
+    std::uint32_t num_retries = 1;         // of one request
+    duration per_try_timeout = forever;    // from the request sent to the response's head received
+    duration base_interval = 25ms;         // of the back-off: doubled with each retry, and of that any part by chance
+    duration max_interval = 250ms;         // where the doubling ends
+    duration retry_after_max = 1s;         // an answer that asks for a longer pause is passed on
+    bool non_idempotent = false;           // also requests that may do harm if they arrive twice
+    std::size_t replay_buffer = 64 * 1024; // most bytes of a request's body that are kept; beyond, there is no retry
+
+    bool enabled() const noexcept { return retry_on != retry_conditions() && num_retries != 0; }
+    bool operator==(const retry_options&) const = default;
+};
+
 // What one request may take at the most, both ways.
 struct route_options {
     http::head_limits response_heads;
@@ -74,6 +111,8 @@ struct route_options {
     duration upgrade_idle_timeout = 1h;
     duration upgrade_half_close_timeout = 60s;
 
+    retry_options retries{};
+
     pace_limits client_pace() const { return {client_idle_timeout, client_rate_min, rate_grace}; }
     pace_limits upstream_pace() const { return {upstream_idle_timeout, upstream_rate_min, rate_grace}; }
 };
@@ -87,16 +126,6 @@ struct ejection_options {
     std::uint32_t max_ejection_percent = 50; // of the endpoints at one time; of two or more, always one
 
     bool operator==(const ejection_options&) const = default;
-};
-
-// Statuses of answers, both ends included.
-struct status_range {
-    int from = 200;
-    int to = 399;
-
-    bool contains(int status) const noexcept { return from <= status && status <= to; }
-    std::string text() const; // "200-399", or "204"
-    bool operator==(const status_range&) const = default;
 };
 
 enum class health_check_type : std::uint8_t { none, tcp, http };
@@ -135,6 +164,14 @@ struct balancing_options {
     bool operator==(const balancing_options&) const = default;
 };
 
+// How many of the requests in progress may be retries, for each worker and upstream: a share of them, but always some.
+struct retry_budget_options {
+    std::uint32_t budget_percent = 20;
+    std::uint32_t min_retry_concurrency = 3;
+
+    bool operator==(const retry_budget_options&) const = default;
+};
+
 // How an upstream is connected to, and how much of it is used.
 struct upstream_options {
     duration connect_timeout = 5s;
@@ -152,6 +189,7 @@ struct upstream_options {
     balancing_options balancing{};
     ejection_options ejection{};
     health_check_options health_check{};
+    retry_budget_options retry_budget{};
 
     bool operator==(const upstream_options&) const = default;
 };

@@ -90,9 +90,12 @@ struct request {
     bool head_read = false;
 
     time_point begun{};
-    time_point sent{};           // when the upstream had been sent the whole request
+    time_point sent{}; // when the upstream had been sent the whole request, the last time
+    time_point answer_by =
+        time_point::max();       // for all tries together, once one of them had been sent the whole request
     bool uploaded = false;       // the request's body has been read to its end
     bool upload_refused = false; // the upstream stopped taking it; its response decides what that means
+    bool hinted = false;         // an interim response may have been sent
     bool answered = false;       // a byte of a final response may have been sent
     bool persistent = true;      // the client's connection may carry another request
     int status = 0;              // of the final response

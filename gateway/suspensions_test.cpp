@@ -104,6 +104,22 @@ task<> answer(stage* at, std::size_t after, std::string text, std::size_t times 
     co_await hear(&s, SIZE_MAX);
 }
 
+// Gives one answer after the other, on one connection.
+task<> answer_each(stage* at, std::size_t after, std::vector<std::string> texts) {
+    auto a = co_await at->origin.accept();
+    if (!a) co_return;
+    rude s(std::move(a->connection));
+    place& here_now = co_await here();
+    strand resets, ends;
+    resets.start(leave_when(at->origin_resets.signal(), &s, true), here_now);
+    ends.start(leave_when(at->origin_ends.signal(), &s, false), here_now);
+    for (const std::string& text : texts) {
+        if (co_await hear(&s, after) < after) co_return;
+        co_await speak(&s, text);
+    }
+    co_await hear(&s, SIZE_MAX);
+}
+
 task<std::optional<accepted>> first_client(stage* at) {
     auto a = co_await at->gate.accept();
     if (!a) co_return std::nullopt;
@@ -205,6 +221,28 @@ TEST(gateway_suspensions_test, ARequestThatWaitsForAConnection) {
         own_causes());
     EXPECT_TRUE(report.ok()) << report;
     EXPECT_GT(report.points, 20u);
+}
+
+TEST(gateway_suspensions_test, ARequestThatIsSentAgain) {
+    const std::string body = testing::body_bytes(1, 0, 12'000);
+    const auto report = at_every_suspension(
+        [&](trial& t) {
+            auto at = std::make_unique<stage>(t);
+            t.beside(client(at.get(), head("PUT / HTTP/1.1", "Host: x\r\nContent-Length: 12000\r\n") + body, 6000));
+            t.beside(
+                answer_each(at.get(), 12'100,
+                            {head("HTTP/1.1 503 Service Unavailable", "Content-Length: 0\r\n"),
+                             head("HTTP/1.1 200 OK", "Content-Length: 6000\r\n") + testing::body_bytes(2, 0, 6000)}));
+            proxy_options o;
+            o.to = {"127.0.0.1", 9000};
+            o.upstream.connect_timeout = 1s;
+            o.route.retries.retry_on = {.connect_failure = true, .reset = true, .statuses = {{503, 503}}};
+            o.route.retries.num_retries = 2;
+            return serve<proxy>(std::move(at), o);
+        },
+        own_causes());
+    EXPECT_TRUE(report.ok()) << report;
+    EXPECT_GT(report.points, 10u);
 }
 
 TEST(gateway_suspensions_test, ASwitchOfProtocols) {

@@ -91,6 +91,34 @@ std::expected<status_range, std::string> parse_status_range(std::string_view tex
     return r;
 }
 
+namespace {
+
+constexpr std::pair<std::string_view, bool retry_conditions::*> conditions[] = {
+    {"connect_failure", &retry_conditions::connect_failure},
+    {"reset", &retry_conditions::reset},
+    {"timeout", &retry_conditions::timeout},
+    {"gateway_error", &retry_conditions::gateway_error},
+    {"5xx", &retry_conditions::server_error}};
+
+} // namespace
+
+bool add_retry_condition(retry_conditions& to, std::string_view text) {
+    for (const auto& [name, member] : conditions)
+        if (name == text) return to.*member = true;
+    const auto statuses = parse_status_range(text);
+    if (!statuses || statuses->from < 400) return false;
+    to.statuses.push_back(*statuses);
+    return true;
+}
+
+std::vector<std::string> format_retry_conditions(const retry_conditions& c) {
+    std::vector<std::string> all;
+    for (const auto& [name, member] : conditions)
+        if (c.*member) all.emplace_back(name);
+    for (const status_range& r : c.statuses) all.push_back(r.text());
+    return all;
+}
+
 std::string status_range::text() const {
     return from == to ? std::to_string(from) : std::to_string(from) + "-" + std::to_string(to);
 }

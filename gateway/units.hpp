@@ -3,6 +3,7 @@
 #include <expected>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <gateway/options.hpp>
 
@@ -22,6 +23,12 @@ std::expected<endpoint, std::string> parse_endpoint(std::string_view text);
 
 // "200-399", or a single status; from 200 to 599.
 std::expected<status_range, std::string> parse_status_range(std::string_view text);
+
+// "connect_failure", "reset", "timeout", "gateway_error", "5xx", or statuses from 400 to 599: adds it to `to`; tells
+// whether it is one.
+bool add_retry_condition(retry_conditions& to, std::string_view text);
+// The same, as they are written.
+std::vector<std::string> format_retry_conditions(const retry_conditions& c);
 
 std::string format_duration(duration d);
 std::string format_bytes(std::size_t n);

@@ -13,6 +13,7 @@
 #include <gateway/config.hpp>
 #include <gateway/connection_limit.hpp>
 #include <gateway/health.hpp>
+#include <gateway/retry.hpp>
 
 namespace headgate::gateway {
 
@@ -172,6 +173,8 @@ public:
     std::size_t busy() const noexcept;
     upstream_health& health() noexcept { return health_; }
     const connection_limit& limit() const noexcept { return limit_; }
+    retry_budget& budget() noexcept { return budget_; }
+    choice& chance() noexcept { return chance_; }
 
 private:
     std::size_t least_busy(std::span<const std::uint32_t> usable, std::size_t not_this) noexcept;
@@ -180,6 +183,7 @@ private:
     static constexpr std::size_t connect_tries_max = 3;
 
     connection_limit limit_;
+    retry_budget budget_;
     upstream_health health_;
     health_check_options health_check_;
     std::vector<std::unique_ptr<endpoint_pool>> endpoints_;

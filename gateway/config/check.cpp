@@ -192,6 +192,7 @@ private:
         if (const auto* p = std::get_if<proxy_action>(&r.action)) {
             check_upstreams(path_of(path, "proxy"), p->upstreams);
             check_prefix(path, "proxy", r.match);
+            check_retries(path_of(path, "proxy"), p->options.retries);
         } else if (const auto* t = std::get_if<tcp_action>(&r.action)) {
             check_upstreams(path_of(path, "tcp"), t->upstreams);
             check_tcp(i);
@@ -249,6 +250,14 @@ private:
         for (const char* key : {"requests_max", "rate_limit", "cors"})
             if (const config_mark* at = place(path_of(path, key)))
                 errors_.add(*at, quoted(key) + " has no meaning in a tcp route");
+    }
+
+    // All tries together have first_byte_timeout: after one without a limit of its own there is no time left.
+    void check_retries(const std::string& path, const retry_options& o) {
+        const config_mark* at = place(path_of(path_of(path, "retries"), "retry_on"));
+        if (!at) at = place("defaults.proxy.retries.retry_on");
+        if (at && o.retry_on.timeout && o.per_try_timeout == forever)
+            errors_.add(*at, "timeout needs a per_try_timeout: that is what a try must take no longer than");
     }
 
     void check_tcp(std::size_t i) {

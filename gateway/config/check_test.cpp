@@ -53,6 +53,9 @@ TEST(CheckConfig, TellsWhatNoSingleValueTells) {
              "routes:\n- {name: a, match: {path: /a}, proxy: {upstream: x}}\n"
              "- {name: a, match: {path: /b}, proxy: {upstream: x}}\n",
          "5:10 the name 'a' is taken already, on line 4\n"},
+        // retries
+        {web + up + "routes: [{proxy: {upstream: x, retries: {retry_on: [timeout]}}}]\n",
+         "3:52 timeout needs a per_try_timeout: that is what a try must take no longer than\n"},
         // addresses
         {"listeners: [{name: a, address: \":80\"}, {name: b, address: \"127.0.0.1:80\"}]\nroutes: [{respond: {}}]\n",
          "1:60 two listeners on one address: this one and that of line 1 overlap\n"},

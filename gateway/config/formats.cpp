@@ -34,6 +34,11 @@ bool is_origin(std::string& text) {
 }
 bool is_statuses(std::string& text) { return parse_status_range(text).has_value(); }
 
+bool is_retry_condition(std::string& text) {
+    retry_conditions any;
+    return add_retry_condition(any, text);
+}
+
 bool is_host_to_match(std::string& text) {
     text = http::lower_case(text);
     return is_route_host(text);
@@ -100,6 +105,9 @@ const text_format network{"an address, a network such as 10.0.0.0/8 (without bit
 const text_format origin{"an origin such as https://example.org, https://*.example.org, or *",
                          "https://www.example.org", "^([A-Za-z]+://[^/ ]+|[*])$", &is_origin};
 const text_format statuses{"statuses from 200 to 599: a range, or one", "200-299", "^[0-9]{3}(-[0-9]{3})?$",
-                           &is_statuses};
+                           &is_statuses, true};
+const text_format retry_condition{
+    "connect_failure, reset, timeout, gateway_error, 5xx, a status from 400 to 599, or a range of them", "reset",
+    "^(connect_failure|reset|timeout|gateway_error|5xx|[45][0-9]{2}(-[45][0-9]{2})?)$", &is_retry_condition, true};
 
 } // namespace headgate::gateway::formats

@@ -12,6 +12,7 @@ struct text_format {
     std::string_view pattern; // a regular expression for the JSON Schema, no stricter than `check`; empty for any
     // Whether it is that; may put it into its usual form. Null for any text.
     bool (*check)(std::string& text);
+    bool or_number = false; // whether a whole number may be one, which YAML takes for a number
 };
 
 namespace formats {
@@ -36,6 +37,7 @@ extern const text_format protocol;      // a token; in lower case afterwards
 extern const text_format network;       // of network_set
 extern const text_format origin;        // is_origin_pattern; in lower case afterwards
 extern const text_format statuses;      // a status_range
+extern const text_format retry_condition;
 
 } // namespace formats
 

@@ -55,6 +55,9 @@ void assign(T& member, config_scalar value) {
         member = address::parse(std::get<std::string>(value)).value_or(address());
     } else if constexpr (std::same_as<T, status_range>) {
         member = parse_status_range(std::get<std::string>(value)).value_or(status_range());
+    } else if constexpr (std::same_as<T, retry_conditions>) {
+        member = {};
+        for (const std::string& each : std::get<std::vector<std::string>>(value)) add_retry_condition(member, each);
     } else if constexpr (std::same_as<T, endpoint>) {
         member = parse_endpoint(std::get<std::string>(value)).value_or(endpoint());
     } else if constexpr (std::integral<T> && !std::same_as<T, bool>) {
@@ -75,6 +78,8 @@ config_scalar value_of(const T& member) {
         return member ? value_of(*member) : config_scalar();
     } else if constexpr (std::same_as<T, address> || std::same_as<T, endpoint> || std::same_as<T, status_range>) {
         return member.text();
+    } else if constexpr (std::same_as<T, retry_conditions>) {
+        return format_retry_conditions(member);
     } else if constexpr (std::integral<T> && !std::same_as<T, bool>) {
         if (member == std::numeric_limits<T>::max()) return config_unlimited;
         return static_cast<std::int64_t>(member);

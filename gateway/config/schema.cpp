@@ -84,7 +84,8 @@ std::string number(std::int64_t n) { return std::to_string(n); }
 
 std::string text_value(const text_format& f) {
     if (f.pattern.empty()) return object({{"type", array({quote("string"), quote("number"), quote("boolean")})}});
-    return object({{"type", quote("string")}, {"pattern", quote(f.pattern)}});
+    const std::string type = f.or_number ? array({quote("string"), quote("integer")}) : quote("string");
+    return object({{"type", type}, {"pattern", quote(f.pattern)}});
 }
 
 std::string choice_value(std::span<const std::string_view> choices) {

@@ -27,7 +27,7 @@ std::string sample(const config_field& f, const void* defaults) {
     switch (f.kind) {
     case config_kind::time: return "7s";
     case config_kind::size:
-    case config_kind::count: return std::to_string(f.least + 3);
+    case config_kind::count: return std::to_string(f.least + 11);
     case config_kind::flag: return std::get<bool>(f.load(defaults)) ? "false" : "true";
     case config_kind::choice: return std::string(f.choices.back());
     default: return std::string(f.format->example);
@@ -83,12 +83,14 @@ TEST(ConfigTables, EachOptionHasAMemberOfItsOwn) {
     check_options<upstream_options>(tables::upstream_options);
     check_options<ejection_options>(tables::ejection);
     check_options<health_check_options>(tables::health_check);
+    check_options<retry_options>(tables::retries);
+    check_options<retry_budget_options>(tables::retry_budget);
 }
 
 TEST(ConfigTables, DefaultsAreRightValues) {
-    for (const config_table* t :
-         {&tables::server, &tables::listener_options, &tables::proxy_options, &tables::tcp_options,
-          &tables::upstream_options, &tables::ejection, &tables::health_check}) {
+    for (const config_table* t : {&tables::server, &tables::listener_options, &tables::proxy_options,
+                                  &tables::tcp_options, &tables::upstream_options, &tables::ejection,
+                                  &tables::health_check, &tables::retries, &tables::retry_budget}) {
         for (const config_field& f : t->fields) {
             if (f.table || f.kind == config_kind::texts || !f.default_text.empty()) continue;
             const config_scalar value = f.load(t->built_in());
@@ -176,6 +178,9 @@ TEST(ConfigTables, FormatsTakeTheirExamplesAndRefuseOthers) {
         {formats::origin, "https://example.org/"},
         {formats::origin, "https://*"},
         {formats::origin, "null"},
+        {formats::retry_condition, "404-399"},
+        {formats::retry_condition, "302"},
+        {formats::retry_condition, "resets"},
     };
     for (const auto& [format, wrong] : cases) {
         std::string right(format.example);

@@ -14,7 +14,8 @@ bool plain(const body_framing& f) { return f.how != body_framing::kind::chunked;
 // Takes the framing off, piece by piece. Knows what of the body is still to come; does no I/O.
 class unframer {
 public:
-    explicit unframer(const body_source& s) : framing_(s.framing), decoder_(s.decoder), room_(s.payload_max) {
+    explicit unframer(const body_source& s)
+        : framing_(s.framing), decoder_(s.decoder), room_(s.payload_max), copy_(s.copy) {
         if (framing_.how == body_framing::kind::length) left_ = framing_.length;
         if (framing_.how == body_framing::kind::none) left_ = 0;
     }
@@ -32,6 +33,26 @@ public:
 
     // Takes the next piece of payload out of `in`, and says how much of `in` that used; both may be nothing.
     std::pair<std::string_view, std::size_t> next(std::string_view in) {
+        const auto piece = take(in);
+        if (copy_) {
+            copy_->keep(piece.first);
+            if (ended()) copy_->end();
+        }
+        return piece;
+    }
+    // What is moved past this cannot be kept, so it has to wait until nothing is kept any more.
+    bool may_skip() const noexcept { return !copy_ || !copy_->whole(); }
+    void skip(std::uint64_t n) noexcept {
+        if (framing_.how == body_framing::kind::length) left_ -= n;
+    }
+    // The connection has ended: whether the body may end so.
+    bool end_of_connection() noexcept {
+        ended_ = framing_.how == body_framing::kind::until_close;
+        return ended_;
+    }
+
+private:
+    std::pair<std::string_view, std::size_t> take(std::string_view in) {
         if (framing_.how == body_framing::kind::chunked) {
             const decode_result r = decoder_->decode(in);
             ended_ = r.state == decode_state::end;
@@ -44,22 +65,14 @@ public:
         skip(n);
         return {in.substr(0, n), n};
     }
-    void skip(std::uint64_t n) noexcept {
-        if (framing_.how == body_framing::kind::length) left_ -= n;
-    }
-    // The connection has ended: whether the body may end so.
-    bool end_of_connection() noexcept {
-        ended_ = framing_.how == body_framing::kind::until_close;
-        return ended_;
-    }
 
-private:
     body_framing framing_;
     chunked_decoder* decoder_;
     std::uint64_t left_ = std::numeric_limits<std::uint64_t>::max();
     bool ended_ = false;
     std::uint64_t room_; // what may still come, of a chunked body; a length is known before
     fault fault_{};
+    replay_buffer* copy_;
 };
 
 // Reads more, into a buffer borrowed when there is something to read. Gives 0 at the end of the connection.
@@ -186,7 +199,8 @@ task<> relay(body_source source, body_sink sink, joint& out, headgate::detail::c
     for (;;) {
         if (more) co_await relay_available(source, sink, body, out);
         if (body.ended()) break;
-        const bool bulk = full >= 2 && source.in->empty() && body.left() > source.limits.buffer_bytes;
+        const bool bulk =
+            full >= 2 && source.in->empty() && body.left() > source.limits.buffer_bytes && body.may_skip();
         if (bulk && plain(source.framing) && plain(sink.framing())) {
             relay_limits rest = source.limits;
             rest.bytes_max = body.left();

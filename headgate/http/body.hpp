@@ -5,6 +5,7 @@
 #include <headgate/http/chunked.hpp>
 #include <headgate/http/inbound.hpp>
 #include <headgate/http/message.hpp>
+#include <headgate/http/replay_buffer.hpp>
 #include <headgate/io/relay.hpp>
 
 // Message bodies as the two ends of a pipeline (RFC 9112, section 6): a source that takes the framing off and a sink
@@ -22,6 +23,7 @@ struct body_source {
     chunked_decoder* decoder = nullptr; // for chunked framing; holds the trailers afterwards
     relay_limits limits;                // its total counts payload, framing not included
     std::uint64_t payload_max = std::numeric_limits<std::uint64_t>::max();
+    replay_buffer* copy = nullptr; // keeps what is taken, so that it can be sent again; outlives the source
 
     stream<chunk> into_stream() &&;
     const char* name() const noexcept { return "body"; }

@@ -53,6 +53,9 @@ public:
     virtual ssize_t splice(int from, int to, std::size_t bytes, unsigned flags) = 0;
     virtual int unlink(const char* path) = 0; // of a Unix socket
     virtual void close(int fd) noexcept = 0;
+
+    // 64 bits of chance, fit for keys; in a simulation they come from its seed.
+    virtual std::uint64_t random() noexcept = 0;
 };
 
 } // namespace headgate

@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 namespace headgate {
@@ -146,5 +147,13 @@ ssize_t linux_kernel::splice(int from, int to, std::size_t bytes, unsigned flags
 int linux_kernel::unlink(const char* path) { return ::unlink(path) == 0 ? 0 : -errno; }
 
 void linux_kernel::close(int fd) noexcept { ::close(fd); }
+
+// So few bytes are always given whole, and at once when the system has started (getrandom(2)).
+std::uint64_t linux_kernel::random() noexcept {
+    std::uint64_t bits = 0;
+    while (::getrandom(&bits, sizeof bits, 0) != sizeof bits) {
+    }
+    return bits;
+}
 
 } // namespace headgate

@@ -34,6 +34,7 @@ public:
     ssize_t splice(int from, int to, std::size_t bytes, unsigned flags) override;
     int unlink(const char* path) override;
     void close(int fd) noexcept override;
+    std::uint64_t random() noexcept override;
 
 private:
     int epoll_;

@@ -21,7 +21,7 @@ void write_address(const address& a, sockaddr* to, socklen_t* size) {
 
 } // namespace
 
-simulated_kernel::simulated_kernel(simulated_options o) : net_(o) {}
+simulated_kernel::simulated_kernel(simulated_options o) : net_(o), chance_(o.seed ^ 0x6b657973) {}
 
 void simulated_kernel::fail(call c, int error, unsigned times, unsigned spare) {
     faults_.push_back({.what = c, .error = error, .spare = spare, .times = times});

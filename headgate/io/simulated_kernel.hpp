@@ -87,6 +87,7 @@ public:
     ssize_t splice(int from, int to, std::size_t bytes, unsigned flags) override;
     int unlink(const char* path) override;
     void close(int fd) noexcept override;
+    std::uint64_t random() noexcept override { return chance_.next(); }
 
 private:
     struct fault {
@@ -108,6 +109,7 @@ private:
     std::size_t open_ = 0;
     std::vector<fault> faults_;
     std::array<std::uint64_t, call_kinds> calls_{};
+    random_source chance_; // of random()
     std::uint32_t waits_at_once_ = 0;
     time_point last_wait_{};
 

@@ -24,6 +24,13 @@ enum class manner : std::uint8_t {
     stalls,    // says nothing for long, in the midst of the response
     garbled,   // sends what is not HTTP
     surplus,   // sends more than the response
+    sorry,     // answers 503; only if there are retries
+};
+
+// One time that a request was served.
+struct serving {
+    std::uint64_t sent = 0; // of the response's body
+    bool whole = false;     // or ended in the only way in which its framing can end
 };
 
 // One request, what is to be answered, and how far both have come.
@@ -33,14 +40,13 @@ struct exchange {
     std::uint64_t request_bytes = 0;
     bool request_chunked = false;
     bool request_sent = false; // to its last byte
-    unsigned arrived = 0;      // how often at the origin
+    std::uint32_t arrived = 0; // how often at the origin
 
     manner how = manner::good;
     int interim = 0;
     body_framing::kind framing = body_framing::kind::length;
     std::uint64_t response_bytes = 0;
-    std::uint64_t response_sent = 0;
-    bool response_whole = false; // or ended in the only way in which its framing can end
+    std::deque<serving> served{}; // by its arrivals
 };
 
 std::string framed(bool chunked, std::string body, exploration& x) {
@@ -58,7 +64,10 @@ std::string framed(bool chunked, std::string body, exploration& x) {
 
 class proxy_world final : public world {
 public:
-    explicit proxy_world(exploration& x) : world(x, 8000), proxy_(worker_, limits(x)) {
+    explicit proxy_world(exploration& x) : proxy_world(x, limits(x)) {}
+    proxy_world(exploration& x, const gateway::proxy_options& o)
+        : world(x, 8000), retries_(o.route.retries), proxy_(worker_, o) {
+        if (retries_.enabled()) replay_bytes_max_ = 2 * retries_.replay_buffer + chunk_large + chunk_medium;
         start(proxy_);
         for (std::size_t n = x.between(1, 10); n != 0; --n) x.actor(visit());
     }
@@ -83,6 +92,17 @@ private:
         o.upstream.queue_max = r.below(5);
         if (r.below(3) == 0) o.upstream.connection_lifetime_max = 1s;
         if (r.below(3) == 0) o.upstream.requests_per_connection_max = 1 + r.below(3);
+        if (r.below(3) == 0) o.route.retries = some_retries(r);
+        return o;
+    }
+
+    static gateway::retry_options some_retries(random_source& r) {
+        gateway::retry_options o;
+        o.retry_on = {.connect_failure = r.below(2) == 0, .reset = r.below(2) == 0, .timeout = r.below(2) == 0};
+        if (r.below(2)) o.retry_on.statuses = {{503, 503}};
+        o.num_retries = 1 + static_cast<std::uint32_t>(r.below(4));
+        if (r.below(2)) o.per_try_timeout = 100ms + r.below(20) * 100ms;
+        o.replay_buffer = std::size_t{1} << r.below(17);
         return o;
     }
 
@@ -98,6 +118,7 @@ private:
         e.interim = x_.one_in(5) ? static_cast<int>(x_.below(4)) : 0;
         e.framing = static_cast<body_framing::kind>(x_.between(1, 3));
         e.response_bytes = x_.size_up_to(600'000);
+        if (retries_.enabled() && x_.one_in(4)) e.how = manner::sorry;
         return e;
     }
 
@@ -176,9 +197,18 @@ private:
         // What an origin sends unasked, and so late that its connection carries the next request already, is the answer
         // to that one: HTTP/1.1 cannot tell. The connection ends with it, so nothing more is mixed up.
         if (ours && plan->value == "unasked") co_return false;
-        if (ours && plan->value != std::to_string(e->id))
-            x_.problem("the response of " + std::string(plan->value) + " to the request " + std::to_string(e->id));
+        const std::string_view value = ours ? plan->value : std::string_view();
+        const std::string_view id = value.substr(0, value.find('.'));
+        if (ours && id != std::to_string(e->id))
+            x_.problem("the response of " + std::string(value) + " to the request " + std::to_string(e->id));
         if (!ours) co_return false; // its body is the gateway's own
+        std::size_t arrival = 0;
+        std::from_chars(value.data() + id.size() + 1, value.data() + value.size(), arrival);
+        if (arrival >= e->served.size()) {
+            x_.problem("a response to a request that has not arrived");
+            co_return false;
+        }
+        const serving& answer = e->served[arrival];
         p->in.erase(0, head.head_bytes);
         std::uint64_t got = 0;
         const body_end end = co_await receive_body(p, framing, 2 * e->id + 1, &got, 100ms);
@@ -187,7 +217,7 @@ private:
         if (end != body_end::whole || p->broken) co_return false;
         const std::uint64_t all = e->verb == http::method::head ? 0 : e->response_bytes;
         const bool until_close = e->framing == body_framing::kind::until_close;
-        if (!e->response_whole || got != (until_close && all != 0 ? e->response_sent : all))
+        if (!answer.whole || got != (until_close && all != 0 ? answer.sent : all))
             x_.problem("a response looks whole after " + std::to_string(got) + " of " + std::to_string(all) + " bytes");
         co_return keep;
     }
@@ -214,9 +244,10 @@ private:
             exchange& e = exchanges_[id];
             const body_framing framing = parser.head().framing;
             p.in.erase(0, parser.head().head_bytes);
-            if (++e.arrived > (e.verb == http::method::post ? 1u : 2u))
+            if (++e.arrived > (e.verb == http::method::post ? 1 : 2 + (retries_.enabled() ? retries_.num_retries : 0)))
                 co_return x_.problem("a request that arrived once too often");
-            if (!co_await serve_exchange(&p, &e, framing)) co_return;
+            if (e.arrived > 1 && retries_.enabled() && x_.one_in(2)) e.how = manner::good;
+            if (!co_await serve_exchange(&p, &e, &e.served.emplace_back(), framing)) co_return;
         }
     }
 
@@ -232,13 +263,13 @@ private:
     }
 
     // Gives whether the connection goes on.
-    task<bool> serve_exchange(peer* p, exchange* e, body_framing framing) {
-        e->response_whole = false;
-        e->response_sent = 0;
-        if (e->how != manner::early && !co_await read_request(p, e, framing)) co_return false;
-        if (e->how == manner::mute) co_return false;
+    task<bool> serve_exchange(peer* p, exchange* e, serving* as, body_framing framing) {
+        const std::size_t arrival = e->served.size() - 1;
+        const manner how = e->how;
+        if (how != manner::early && !co_await read_request(p, e, framing)) co_return false;
+        if (how == manner::mute) co_return false;
         if (x_.one_in(4)) co_await sleep_for(x_.up_to(4s));
-        if (e->how == manner::garbled) {
+        if (how == manner::garbled) {
             co_await p->send("HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", 10ms);
             co_return false;
         }
@@ -247,56 +278,57 @@ private:
         const bool body = e->verb != http::method::head;
         std::string head;
         for (int i = 0; i < e->interim; ++i) head += "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
-        head += "HTTP/1.1 200 OK\r\nX-Plan: " + std::to_string(e->id) + "\r\n";
+        head += how == manner::sorry ? "HTTP/1.1 503 Service Unavailable\r\n" : "HTTP/1.1 200 OK\r\n";
+        head += "X-Plan: " + std::to_string(e->id) + "." + std::to_string(arrival) + "\r\n";
         if (chunked) head += "Transfer-Encoding: chunked\r\n";
         if (!chunked && !until_close) head += "Content-Length: " + std::to_string(e->response_bytes) + "\r\n";
         const std::uint64_t all = body ? e->response_bytes : 0;
-        const bool cut = e->how == manner::cut || e->how == manner::cut_reset;
+        const bool cut = how == manner::cut || how == manner::cut_reset;
         const std::uint64_t until = cut ? x_.size_up_to(static_cast<std::size_t>(all)) : all;
-        if (!body || (all == 0 && !chunked && !until_close)) e->response_whole = !cut || !body || all == 0;
+        if (!body || (all == 0 && !chunked && !until_close)) as->whole = !cut || !body || all == 0;
         if (!co_await p->send(head + "\r\n", 300ms)) co_return false;
-        if (body && !co_await send_body(p, e, until, chunked)) co_return false;
+        if (body && !co_await send_body(p, e, as, how, until, chunked)) co_return false;
         if (cut) {
-            if (e->how == manner::cut_reset) {
+            if (how == manner::cut_reset) {
                 p->s.reset();
             } else if (until_close) {
-                e->response_whole = true; // as far as anyone can see
+                as->whole = true; // as far as anyone can see
             }
             co_return false;
         }
         if (body && until_close) {
-            e->response_whole = true;
+            as->whole = true;
             static_cast<void>(p->s.end());
             co_await sleep_for(x_.up_to(1s));
             co_return false;
         }
         if (body && chunked) {
-            e->response_whole = true;
+            as->whole = true;
             if (!co_await p->send("0\r\n\r\n", 30ms)) co_return false;
         }
-        if (e->how == manner::surplus) {
+        if (how == manner::surplus) {
             co_await p->send("HTTP/1.1 200 OK\r\nX-Plan: unasked\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
                              10ms);
             co_return false;
         }
-        if (e->how == manner::early && !co_await read_request(p, e, framing)) co_return false;
+        if (how == manner::early && !co_await read_request(p, e, framing)) co_return false;
         co_return !until_close && !x_.one_in(4);
     }
 
-    task<bool> send_body(peer* p, exchange* e, std::uint64_t until, bool chunked) {
-        while (e->response_sent < until) {
-            const std::size_t n = 1 + x_.size_up_to(static_cast<std::size_t>(until - e->response_sent) - 1);
-            std::string piece = framed(chunked, testing::body_bytes(2 * e->id + 1, e->response_sent, n), x_);
-            e->response_sent += n;
-            if (!chunked && e->framing == body_framing::kind::length && e->response_sent == e->response_bytes)
-                e->response_whole = true;
+    task<bool> send_body(peer* p, exchange* e, serving* as, manner how, std::uint64_t until, bool chunked) {
+        while (as->sent < until) {
+            const std::size_t n = 1 + x_.size_up_to(static_cast<std::size_t>(until - as->sent) - 1);
+            std::string piece = framed(chunked, testing::body_bytes(2 * e->id + 1, as->sent, n), x_);
+            as->sent += n;
+            if (!chunked && e->framing == body_framing::kind::length && as->sent == e->response_bytes) as->whole = true;
             if (!co_await p->send(std::move(piece), 30ms)) co_return false;
-            if (e->how == manner::stalls && x_.one_in(3)) co_await sleep_for(70s);
+            if (how == manner::stalls && x_.one_in(3)) co_await sleep_for(70s);
             if (x_.one_in(6)) co_await sleep_for(x_.up_to(2s));
         }
         co_return true;
     }
 
+    const gateway::retry_options retries_;
     gateway::proxy proxy_;
     std::deque<exchange> exchanges_;
 };

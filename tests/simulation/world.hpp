@@ -19,7 +19,7 @@ public:
     // After each turn: what the worker holds is bounded, whatever the peers do.
     std::string check() const {
         const gateway::live_counts c = worker_.live();
-        if (c.buffer_bytes > c.connections * connection_bytes_max)
+        if (c.buffer_bytes > c.connections * (connection_bytes_max + replay_bytes_max_))
             return std::to_string(c.connections) + " connections hold " + std::to_string(c.buffer_bytes) + " bytes";
         if (c.connections > worker_.options().connections_max) return "too many connections";
         if (c.requests > c.connections) return "more requests than connections";
@@ -98,6 +98,8 @@ protected:
             x_.sim.os.fail(f.what, f.error, 1, static_cast<unsigned>(x_.below(20)));
         }
     }
+
+    std::size_t replay_bytes_max_ = 0; // what a connection may hold besides
 
     exploration& x_;
     address origin_;

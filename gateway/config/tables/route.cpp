@@ -13,6 +13,26 @@ using ro = route_options;
 using hl = http::head_limits;
 using cl = http::chunked_limits;
 
+using rt = headgate::gateway::retry_options;
+
+constexpr config_field retry_fields[] = {
+    texts<&rt::retry_on>("retry_on", formats::retry_condition,
+                         "Which ends of a try are reason for another one. Without any there are no retries."),
+    count<&rt::num_retries>("num_retries", 0, 100, "Retries of one request."),
+    or_none(time<&rt::per_try_timeout>("per_try_timeout",
+                                       "For the response's head in one try, from the end of the request. "
+                                       "first_byte_timeout is for all tries together.")),
+    time<&rt::base_interval>("base_interval",
+                             "Of the back-off: doubled with each retry, and of that any part by chance."),
+    time<&rt::max_interval>("max_interval", "Where the doubling ends."),
+    time<&rt::retry_after_max>("retry_after_max",
+                               "A Retry-After up to this is waited for. An answer that asks for more is passed on."),
+    flag<&rt::non_idempotent>("non_idempotent",
+                              "Whether requests are sent again that may do harm if they arrive twice, such as POST."),
+    size<&rt::replay_buffer>("replay_buffer", 0, 64 * mib,
+                             "Bytes of a request's body that are kept. A longer one is not sent again."),
+};
+
 constexpr config_field proxy_option_fields[] = {
     or_none(size<&ro::request_body_max>("request_body_max", 0, 1024 * tib, "The body of a request: 413.")),
     time<&ro::client_idle_timeout>("client_idle_timeout",
@@ -51,6 +71,7 @@ constexpr config_field proxy_option_fields[] = {
                                     "With nothing moved either way, after a switch of protocols: both sides are "
                                     "reset."),
     time<&ro::upgrade_half_close_timeout>("upgrade_half_close_timeout", "The same, after one side has ended."),
+    section<&ro::retries>("retries", tables::retries, "When a request is sent once more."),
 };
 
 constexpr config_field tcp_option_fields[] = {
@@ -244,6 +265,7 @@ constexpr config_alternatives route_alternatives[] = {{actions, true}};
 
 } // namespace
 
+constinit const config_table retries{"retries", "", retry_fields, {}, "", &built_in<rt>};
 constinit const config_table proxy_options{"the options of a proxy action",
                                            "What one request may take, both ways.",
                                            proxy_option_fields,

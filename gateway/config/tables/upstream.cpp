@@ -41,6 +41,13 @@ constexpr config_field health_check_fields[] = {
                                     "Checks in a row that must fail for an endpoint not to be used any more."),
 };
 
+using rb = headgate::gateway::retry_budget_options;
+
+constexpr config_field retry_budget_fields[] = {
+    count<&rb::budget_percent>("budget_percent", 0, 100, "How many of the requests in progress may be retries."),
+    count<&rb::min_retry_concurrency>("min_retry_concurrency", 0, many, "So many retries may always be in progress."),
+};
+
 using ba = headgate::gateway::balancing_options;
 
 constexpr config_field balancing_fields[] = {
@@ -69,6 +76,9 @@ constexpr config_field upstream_option_fields[] = {
                            "When an endpoint that fails is left alone for a while (outlier detection)."),
     section<&uo::health_check>("health_check", tables::health_check,
                                "How endpoints are asked whether they are well, each by every worker."),
+    section<&uo::retry_budget>("retry_budget", tables::retry_budget,
+                               "How many retries there may be at a time, per worker. What the `retries` of routes "
+                               "ask for beyond is not done."),
 };
 
 using de = config_defaults;
@@ -121,6 +131,7 @@ constexpr config_field upstream_fields[] = {
 
 constinit const config_table ejection{"ejection", "", ejection_fields, {}, "", &built_in<eo>};
 constinit const config_table health_check{"health_check", "", health_check_fields, {}, "", &built_in<hc>};
+constinit const config_table retry_budget{"retry_budget", "", retry_budget_fields, {}, "", &built_in<rb>};
 constinit const config_table balancing{"balancing", "", balancing_fields, {}, "", &built_in<ba>};
 constinit const config_table upstream_options{
     "the options of an upstream", "", upstream_option_fields, {}, "", &built_in<uo>};
