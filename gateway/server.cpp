@@ -1,6 +1,7 @@
 #include <headgate/core/memory_budget.hpp>
 #include <headgate/core/race.hpp>
 #include <headgate/core/sleep.hpp>
+#include <headgate/io/offload.hpp>
 #include <headgate/io/signals.hpp>
 
 #include <csignal>
@@ -65,7 +66,8 @@ public:
             workers_.push_back(std::make_unique<worker_thread>(shared_));
             ++endings_.running;
         }
-        if (const std::string wrong = change_to(from_.first); !wrong.empty()) throw std::runtime_error(wrong);
+        if (const std::string wrong = change_to(std::exchange(from_.first, nullptr)); !wrong.empty())
+            throw std::runtime_error(wrong);
         if (options_.certificate_check_interval != forever) chores_.spawn(watch_files());
     }
 
@@ -98,6 +100,7 @@ public:
 private:
     // All workers serve `next` from now on, or none does: then the text says why.
     std::string change_to(const std::shared_ptr<const snapshot>& next) {
+        if (next->reads_files() && !files_) shared_.files = &files_.emplace();
         for (const listener_config& l : next->of().listeners)
             if (!bound_.contains(l.listen.text()))
                 if (std::string wrong = check_free(l.listen); !wrong.empty()) return wrong;
@@ -185,6 +188,7 @@ private:
     server_options options_;
     std::optional<client_table> clients_;
     std::optional<memory_budget> budget_;
+    std::optional<offload_pool> files_; // outlives the workers
     worker_thread::shared shared_;
     bound_addresses bound_;
     endings& endings_;

@@ -199,8 +199,8 @@ private:
         } else if (const auto* to = std::get_if<redirect_action>(&r.action)) {
             check_prefix(path, "redirect", r.match);
             check_redirect(path_of(path, "redirect"), *to);
-        } else {
-            check_answer(path_of(path, "respond"), std::get<respond_action>(r.action));
+        } else if (const auto* answer = std::get_if<respond_action>(&r.action)) {
+            check_answer(path_of(path, "respond"), *answer);
         }
     }
 
