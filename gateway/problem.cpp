@@ -49,6 +49,7 @@ chunk make_response(const problem& p) {
     text += "Date: " + http_date() + "\r\n";
     if (!p.request_id.empty()) text += fmt::format("X-Request-Id: {}\r\n", p.request_id);
     if (p.retry_after != 0) text += fmt::format("Retry-After: {}\r\n", p.retry_after);
+    if (!p.allow.empty()) text += fmt::format("Allow: {}\r\n", p.allow);
     if (!p.keep_alive) text += "Connection: close\r\n";
     text += "Via: 1.1 headgate\r\n\r\n";
     if (!p.head_only) text += body;

@@ -16,6 +16,7 @@ struct problem {
     bool keep_alive = false;     // otherwise the connection is closed after it
     bool head_only = false;      // the answer to HEAD
     int retry_after = 0;         // seconds; 0 for none
+    std::string_view allow{};    // of 405: the methods that are served
 };
 
 chunk make_response(const problem& p);
