@@ -127,8 +127,15 @@ struct listener_config {
     http_options http{};      // of an HTTP listener
 };
 
+// Where the gateway is looked after: see admin/http_server.hpp.
+struct admin_options {
+    bool enabled = false;
+    address listen = address::parse("127.0.0.1:9909").value_or(address());
+};
+
 struct config {
     server_options server{}; // its `listen` is not used
+    admin_options admin{};
     std::vector<listener_config> listeners{};
     std::vector<route_config> routes{};
     std::vector<upstream_config> upstreams{};

@@ -14,6 +14,7 @@ namespace tables {
 
 extern const config_table document;
 extern const config_table server;
+extern const config_table admin;
 extern const config_table listener_options;
 extern const config_table proxy_options;
 extern const config_table tcp_options;

@@ -15,7 +15,7 @@ from .wait import eventually
 BINARY = os.environ.get("HEADGATE_BIN", "")
 SANITIZED = bool(os.environ.get("HEADGATE_SANITIZE"))
 
-LISTENING = re.compile(r"headgate: listening on (\S+):(\d+)(?: \S+)*, .*, (\d+) workers?")
+LISTENING = re.compile(r"headgate: listening on (\S+):(\d+)(?: \S+)*, .*, (\d+) workers?(?:, admin on \S+)?")
 LIVE = re.compile(r"headgate: live ((?:\w+=\d+ ?)+)")
 LOG = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (?P<status>\d{3}|-) (?P<method>\S+) (?P<target>\S+) "
