@@ -31,11 +31,12 @@ bool idempotent(http::method m) {
     return m == get || m == head || m == put || m == delete_ || m == options || m == trace;
 }
 
-relay_limits limits_of(const route& r, pace_limits source, pace_limits sink, std::uint64_t& total) {
+relay_limits limits_of(const route& r, pace_limits source, pace_limits sink, byte_rate& rate, std::uint64_t& total) {
     return {.buffer_bytes = r.on.options().stream_buffer,
             .source = source,
             .sink = sink,
             .pipes = &r.on.pipes(),
+            .rate = &rate,
             .total = &total};
 }
 
@@ -66,12 +67,13 @@ task<upstream_lease> connect(request& rq, route r, endpoint_pool* to, pick_key k
 task<> upload(request& rq, route r, upstream_lease& up, chunk head) {
     http::chunked_decoder decoder(r.options.chunks);
     const pace_limits upstream = r.options.upstream_pace();
+    byte_rate rate(r.options.request_rate_max);
     const auto sent =
         co_await pipeline(http::body_source{.from = &rq.client,
                                             .in = &rq.in,
                                             .framing = rq.framing,
                                             .decoder = &decoder,
-                                            .limits = limits_of(r, r.options.client_pace(), upstream, rq.up),
+                                            .limits = limits_of(r, r.options.client_pace(), upstream, rate, rq.up),
                                             .payload_max = r.options.request_body_max},
                           http::body_sink(up.connection(), rq.framing, std::move(head), upstream));
     if (sent) {
@@ -220,13 +222,14 @@ task<bool> send_response(request& rq, route r, upstream_lease& up) {
     } else {
         http::chunked_decoder decoder(r.options.chunks);
         const pace_limits client = r.options.client_pace();
-        const auto sent =
-            co_await pipeline(http::body_source{.from = &up.connection(),
-                                                .in = &up.in(),
-                                                .framing = from,
-                                                .decoder = &decoder,
-                                                .limits = limits_of(r, r.options.upstream_pace(), client, rq.down)},
-                              http::body_sink(rq.client, to, std::move(out), client));
+        byte_rate rate(r.options.response_rate_max);
+        const auto sent = co_await pipeline(
+            http::body_source{.from = &up.connection(),
+                              .in = &up.in(),
+                              .framing = from,
+                              .decoder = &decoder,
+                              .limits = limits_of(r, r.options.upstream_pace(), client, rate, rq.down)},
+            http::body_sink(rq.client, to, std::move(out), client));
         if (!sent) {
             const flow_error& e = sent.error();
             rq.why = cause_of(e.code, e.where == side::source ? party::upstream : party::client);
@@ -275,6 +278,29 @@ task<upstream_lease> open_tunnel(request& rq, route r) {
     co_return up;
 }
 
+// The request's head as it goes to the upstream.
+chunk upstream_head_of(const request& rq, const route& r) {
+    const http::request_head& head = rq.parsers->request.head();
+    const proxy_action& a = r.action;
+    request::text<48> peer_text;
+    peer_text.size = rq.peer.write_host(peer_text.bytes);
+    std::string path;
+    if ((a.replace_prefix || a.replace_path) && head.path.starts_with('/'))
+        path = replaced_path(normal_path(head.path), r.matched_prefix, a.replace_prefix, a.replace_path);
+    return make_upstream_head(head, {.peer = peer_text.view(),
+                                     .peer_trusted = rq.peer_trusted,
+                                     .fields = rq.entrance.config->forwarded,
+                                     .request_id = rq.id.view(),
+                                     .scheme = rq.scheme,
+                                     .peer_scheme = rq.peer_scheme,
+                                     .asked_host = rq.host,
+                                     .client_subject = rq.client_subject,
+                                     .switch_to = rq.switch_to,
+                                     .path = path,
+                                     .host = a.host ? std::string_view(*a.host) : std::string_view(),
+                                     .edits = edits_of(a.request_headers)});
+}
+
 } // namespace
 
 task<upstream_lease> exchange(request& rq, route r) {
@@ -285,24 +311,7 @@ task<upstream_lease> exchange(request& rq, route r) {
 
     if (rq.verb == http::method::connect) co_return co_await open_tunnel(rq, r);
     const http::request_head& head = rq.parsers->request.head();
-    const proxy_action& a = r.action;
-    request::text<48> peer_text;
-    peer_text.size = rq.peer.write_host(peer_text.bytes);
-    std::string path;
-    if ((a.replace_prefix || a.replace_path) && head.path.starts_with('/'))
-        path = replaced_path(normal_path(head.path), r.matched_prefix, a.replace_prefix, a.replace_path);
-    chunk upstream_head = make_upstream_head(head, {.peer = peer_text.view(),
-                                                    .peer_trusted = rq.peer_trusted,
-                                                    .fields = rq.entrance.config->forwarded,
-                                                    .request_id = rq.id.view(),
-                                                    .scheme = rq.scheme,
-                                                    .peer_scheme = rq.peer_scheme,
-                                                    .asked_host = rq.host,
-                                                    .client_subject = rq.client_subject,
-                                                    .switch_to = rq.switch_to,
-                                                    .path = path,
-                                                    .host = a.host ? std::string_view(*a.host) : std::string_view(),
-                                                    .edits = edits_of(a.request_headers)});
+    chunk upstream_head = upstream_head_of(rq, r);
     const pick_key key = r.upstream.key_of(&head, rq.client_address.view());
     rq.in.consume(head.head_bytes); // before anything fails: a connection that is kept must not see it again
     if (upstream_head.empty()) {
