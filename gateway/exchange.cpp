@@ -248,12 +248,13 @@ task<bool> send_response(request& rq, route r, upstream_lease& up) {
     } else {
         http::chunked_decoder decoder(r.options.chunks);
         const pace_limits client = r.options.client_pace();
+        byte_rate rate(r.options.response_rate_max);
         const auto sent =
             co_await pipeline(http::body_source{.from = &up.connection(),
                                                 .in = &up.in(),
                                                 .framing = from,
                                                 .decoder = &decoder,
-                                                .limits = r.limits(r.options.upstream_pace(), client, rq.down)},
+                                                .limits = r.limits(r.options.upstream_pace(), client, rate, rq.down)},
                               http::body_sink(rq.client, to, std::move(out), client));
         if (!sent) {
             const flow_error& e = sent.error();
@@ -305,6 +306,29 @@ task<upstream_lease> open_tunnel(request& rq, route r) {
     co_return up;
 }
 
+// The request's head as it goes to the upstream.
+chunk upstream_head_of(const request& rq, const route& r) {
+    const http::request_head& head = rq.parsers->request.head();
+    const proxy_action& a = r.action;
+    request::text<48> peer_text;
+    peer_text.size = rq.peer.write_host(peer_text.bytes);
+    std::string path;
+    if ((a.replace_prefix || a.replace_path) && head.path.starts_with('/'))
+        path = replaced_path(normal_path(head.path), r.matched_prefix, a.replace_prefix, a.replace_path);
+    return make_upstream_head(head, {.peer = peer_text.view(),
+                                     .peer_trusted = rq.peer_trusted,
+                                     .fields = rq.entrance.config->forwarded,
+                                     .request_id = rq.id.view(),
+                                     .scheme = rq.scheme,
+                                     .peer_scheme = rq.peer_scheme,
+                                     .asked_host = rq.host,
+                                     .client_subject = rq.client_subject,
+                                     .switch_to = rq.switch_to,
+                                     .path = path,
+                                     .host = a.host ? std::string_view(*a.host) : std::string_view(),
+                                     .edits = edits_of(a.request_headers)});
+}
+
 } // namespace
 
 task<upstream_lease> exchange(request& rq, route r) {
@@ -315,24 +339,7 @@ task<upstream_lease> exchange(request& rq, route r) {
 
     if (rq.verb == http::method::connect) co_return co_await open_tunnel(rq, r);
     const http::request_head& head = rq.parsers->request.head();
-    const proxy_action& a = r.action;
-    request::text<48> peer_text;
-    peer_text.size = rq.peer.write_host(peer_text.bytes);
-    std::string path;
-    if ((a.replace_prefix || a.replace_path) && head.path.starts_with('/'))
-        path = replaced_path(normal_path(head.path), r.matched_prefix, a.replace_prefix, a.replace_path);
-    chunk upstream_head = make_upstream_head(head, {.peer = peer_text.view(),
-                                                    .peer_trusted = rq.peer_trusted,
-                                                    .fields = rq.entrance.config->forwarded,
-                                                    .request_id = rq.id.view(),
-                                                    .scheme = rq.scheme,
-                                                    .peer_scheme = rq.peer_scheme,
-                                                    .asked_host = rq.host,
-                                                    .client_subject = rq.client_subject,
-                                                    .switch_to = rq.switch_to,
-                                                    .path = path,
-                                                    .host = a.host ? std::string_view(*a.host) : std::string_view(),
-                                                    .edits = edits_of(a.request_headers)});
+    chunk upstream_head = upstream_head_of(rq, r);
     const pick_key key = r.upstream.key_of(&head, rq.client_address.view());
     rq.in.consume(head.head_bytes); // before anything fails: a connection that is kept must not see it again
     if (upstream_head.empty()) {

@@ -16,11 +16,12 @@ struct route {
     gateway::upstream& upstream;
     std::string_view matched_prefix; // what replace_prefix stands for
 
-    relay_limits limits(pace_limits source, pace_limits sink, std::uint64_t& total) const {
+    relay_limits limits(pace_limits source, pace_limits sink, byte_rate& rate, std::uint64_t& total) const {
         return {.buffer_bytes = on.options().stream_buffer,
                 .source = source,
                 .sink = sink,
                 .pipes = &on.pipes(),
+                .rate = &rate,
                 .total = &total};
     }
 };

@@ -107,6 +107,10 @@ struct route_options {
     std::uint64_t upstream_rate_min = 0; // the same; an event stream is slow by its nature
     duration rate_grace = 10s;
 
+    // The most at which it is moved on, in bytes per second; 0 for no limit.
+    std::uint64_t request_rate_max = 0;
+    std::uint64_t response_rate_max = 0;
+
     std::vector<std::string> upgrades; // the protocols that a client may switch to; none by default
     bool connect = false;              // whether CONNECT is served, as a tunnel to the upstream
     duration upgrade_idle_timeout = 1h;
