@@ -29,7 +29,8 @@ public:
             std::size_t upstream; // its place in of().upstreams
             std::uint32_t below;  // the weights up to and with this one
         };
-        std::vector<target> targets; // of proxy and tcp routes; those without weight are left out
+        std::vector<target> targets;           // of proxy and tcp routes; those without weight are left out
+        std::optional<std::size_t> fallback{}; // the same, of proxy routes
 
         bool answers_preflights() const noexcept { return policies && policies->cors.enabled(); }
         // The upstream for the n-th request: in the long run each gets its share.
