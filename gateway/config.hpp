@@ -31,6 +31,7 @@ struct weighted_upstream {
 // Sends requests on.
 struct proxy_action {
     std::vector<weighted_upstream> upstreams{}; // at least one, and one weight that is not 0
+    std::optional<std::string> fallback{};      // the upstream for requests that those cannot serve
     std::optional<std::string>
         replace_prefix{};                      // instead of the path prefix that the route matched; "" or "/" strips it
     std::optional<std::string> replace_path{}; // instead of the whole path

@@ -177,6 +177,19 @@ struct retry_budget_options {
     bool operator==(const retry_budget_options&) const = default;
 };
 
+// When an upstream that fails as a whole is left alone for a while. Without either of the first two it never is.
+struct circuit_breaker_options {
+    std::uint32_t failure_percent = 0;      // of the requests of a window, if there are enough
+    std::uint32_t consecutive_failures = 0; // in a row
+    std::uint32_t min_requests = 20;        // in a window
+    duration window = 10s;
+    duration open_time = 5s;            // in which nothing passes
+    std::uint32_t half_open_probes = 3; // that must go well after it
+
+    bool enabled() const noexcept { return failure_percent != 0 || consecutive_failures != 0; }
+    bool operator==(const circuit_breaker_options&) const = default;
+};
+
 // How an upstream is connected to, and how much of it is used.
 struct upstream_options {
     duration connect_timeout = 5s;
@@ -195,6 +208,7 @@ struct upstream_options {
     ejection_options ejection{};
     health_check_options health_check{};
     retry_budget_options retry_budget{};
+    circuit_breaker_options circuit_breaker{};
 
     bool operator==(const upstream_options&) const = default;
 };

@@ -30,6 +30,7 @@ int status_of(cause c) {
     case cause::upstream_idle: return 504;
     case cause::drained:
     case cause::upstream_busy:
+    case cause::upstream_circuit_open:
     case cause::overloaded: return 503;
     case cause::file_error:
     case cause::internal: return 500;
@@ -50,6 +51,8 @@ std::string describe(cause c, const request& rq, const flow_error& e) {
     case cause::upstream_closed: return upstream + " closed the connection before its response was complete";
     case cause::upstream_reset: return upstream + " reset the connection before its response was complete";
     case cause::upstream_busy: return "all connections to the upstream are in use" + detail;
+    case cause::upstream_circuit_open:
+        return "too many requests to the upstream have failed: nothing is sent to it for a while";
     case cause::upstream_timeout: return upstream + " did not respond in time";
     case cause::upstream_idle: return upstream + " did not take the request in time";
     case cause::upstream_protocol: return upstream + " sent a malformed response" + detail;
@@ -206,9 +209,10 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const identit
 task<> proxy::pass_on(request& rq, const snapshot::route& r, const proxy_action& a) {
     if (auto no = not_served(rq, a.options)) co_return co_await refuse(rq, std::move(*no));
     rq.switch_to = allowed_upgrade(rq.parsers->request.head(), a.options.upgrades);
-    upstream& to = *rq.now->upstreams[r.choose(requests_++)];
+    upstream* const to = rq.now->upstreams[r.choose(requests_++)].get();
+    upstream* const fallback = r.fallback ? rq.now->upstreams[*r.fallback].get() : nullptr;
     rq.life = rq.now->lives[r.place].get();
-    auto end = co_await attempt(exchange(rq, {worker_, a, a.options, to, r.config->match.matched_prefix()}));
+    auto end = co_await attempt(exchange(rq, {worker_, a, a.options, to, fallback, r.config->match.matched_prefix()}));
     rq.parsers.release();
     if (end && *end) co_return co_await relay_switched(rq, a.options, std::move(*end));
     if (end) {

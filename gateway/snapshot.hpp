@@ -31,6 +31,7 @@ public:
         };
         std::optional<files::folder> folder{}; // of a static route
         std::vector<target> targets;           // of proxy and tcp routes; those without weight are left out
+        std::optional<std::size_t> fallback{}; // the same, of proxy routes
 
         bool answers_preflights() const noexcept { return policies && policies->cors.enabled(); }
         // The upstream for the n-th request: in the long run each gets its share.

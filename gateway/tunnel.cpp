@@ -92,9 +92,15 @@ task<> tunnel::run(connection& c) {
             c.why = cause::upstream_busy;
             co_await fail(permit.error());
         }
+        circuit_pass pass = to.circuit().enter(executor::current().turn_time());
+        if (!pass) {
+            c.why = cause::upstream_circuit_open;
+            co_await fail(errc::refused);
+        }
         std::array<char, 48> address;
         const pick_key key = to.key_of(nullptr, {address.data(), c.peer.write_host(address)});
         auto up = co_await to.connect(to.pick(key), c.upstream, key);
+        pass.report(up.has_value(), executor::current().turn_time());
         if (!up) {
             c.why = cause_of_connect(up.error());
             co_await fail(up.error());

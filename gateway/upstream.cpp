@@ -148,9 +148,9 @@ std::vector<std::uint32_t> weights_of(const upstream_config& c) {
 } // namespace
 
 upstream::upstream(const upstream_config& c, tcp_liveness alive, const std::optional<tls_client_context>& tls)
-    : limit_(c.options), budget_(c.options.retry_budget), health_(c.options.ejection, weights_of(c).size()),
-      health_check_(c.options.health_check), balancing_(c.options.balancing), chance_(loop::current().os().random()),
-      turns_(weights_of(c)) {
+    : limit_(c.options), budget_(c.options.retry_budget), circuit_(c.options.circuit_breaker),
+      health_(c.options.ejection, weights_of(c).size()), health_check_(c.options.health_check),
+      balancing_(c.options.balancing), chance_(loop::current().os().random()), turns_(weights_of(c)) {
     std::vector<std::string_view> names;
     for (const endpoint_config& e : c.endpoints) {
         if (e.weight == 0) continue;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <gateway/balancing.hpp>
+#include <gateway/circuit_breaker.hpp>
 #include <gateway/config.hpp>
 #include <gateway/connection_limit.hpp>
 #include <gateway/health.hpp>
@@ -175,6 +176,9 @@ public:
     const connection_limit& limit() const noexcept { return limit_; }
     retry_budget& budget() noexcept { return budget_; }
     choice& chance() noexcept { return chance_; }
+    circuit_breaker& circuit() noexcept { return circuit_; }
+    // Whether all endpoints are used because none is well.
+    bool none_is_well() noexcept { return health_.none_is_well(executor::current().turn_time()); }
 
 private:
     std::size_t least_busy(std::span<const std::uint32_t> usable, std::size_t not_this) noexcept;
@@ -184,6 +188,7 @@ private:
 
     connection_limit limit_;
     retry_budget budget_;
+    circuit_breaker circuit_;
     upstream_health health_;
     health_check_options health_check_;
     std::vector<std::unique_ptr<endpoint_pool>> endpoints_;

@@ -159,6 +159,10 @@ using pa = proxy_action;
 constexpr config_field proxy_fields[] = {
     single_upstream<pa>(),
     several_upstreams<pa>(),
+    text<&pa::fallback>(
+        "fallback", formats::name,
+        "The upstream for requests that the others cannot serve: none of their endpoints is well or can "
+        "be connected to, their circuit is open, or retries are of no avail."),
     text<&pa::replace_prefix>("replace_prefix", formats::new_prefix,
                               "Instead of the path prefix that the route matched. Empty, or `/`, strips it."),
     text<&pa::replace_path>("replace_path", formats::path, "Instead of the whole path."),
