@@ -285,6 +285,12 @@ task<> switch_protocols(request& rq, route r, upstream_lease& up) {
     if (!written) co_await fail(written.error(), client_side);
 }
 
+// A connection of the request's own: the upstream may want to be told whose it is.
+task<result<upstream_lease>> connect(request& rq, const route& r, endpoint_pool& to, pick_key key) {
+    const proxy_header from = r.upstream.proxy_header_for(rq.from, rq.client);
+    co_return co_await r.upstream.connect(to, rq.upstream, key, &from);
+}
+
 // CONNECT is answered here, as soon as there is a connection (RFC 9110, section 9.3.6).
 task<upstream_lease> open_tunnel(request& rq, route r) {
     const pick_key key = r.upstream.key_of(&rq.parsers->request.head(), rq.client_address.view());
@@ -293,7 +299,7 @@ task<upstream_lease> open_tunnel(request& rq, route r) {
     rq.uploaded = true;
     auto permit = co_await r.upstream.admit();
     if (!permit) co_await not_admitted(rq, permit.error());
-    auto connected = co_await r.upstream.connect(r.upstream.pick(key), rq.upstream, key);
+    auto connected = co_await connect(rq, r, r.upstream.pick(key), key);
     if (!connected) co_await give_up(rq, {cause_of_connect(connected.error()), connected.error()});
     upstream_lease up = std::move(*connected);
     up.keep(std::move(*permit));
@@ -363,7 +369,7 @@ task<upstream_lease> exchange(request& rq, route r) {
         rq.upstream = to.name();
         if (!so_far.stale) up = to.reuse();
         if (!up) {
-            auto made = co_await r.upstream.connect(to, rq.upstream, key);
+            auto made = co_await connect(rq, r, to, key);
             if (made)
                 up = std::move(*made);
             else
