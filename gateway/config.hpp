@@ -122,6 +122,7 @@ struct listener_config {
     address listen{};
     listener_protocol protocol = listener_protocol::http;
     std::vector<std::string> trusted_proxies{}; // networks
+    bool proxy_protocol = false;                // each connection begins with whose it is
     forwarded_fields forwarded = forwarded_fields::x_forwarded;
     address_rules_config addresses{};
     tls_server_options tls{}; // without certificates: no TLS

@@ -74,6 +74,12 @@ struct course {
     bool stale = false;                    // a kept connection was dead already: from then on it gets new ones
 };
 
+// A connection of the request's own: the upstream may want to be told whose it is.
+task<result<upstream_lease>> connect(request& rq, upstream& to, endpoint_pool& first, pick_key key) {
+    const proxy_header from = to.proxy_header_for(rq.from, rq.client);
+    co_return co_await to.connect(first, rq.upstream, key, &from);
+}
+
 // One time that a request is sent.
 struct one_try {
     upstream_lease up{};
@@ -111,7 +117,7 @@ task<> try_once(request& rq, course& c, outgoing& out, one_try& t, const place& 
     rq.upstream = first.name();
     if (!c.stale) t.up = first.reuse();
     if (!t.up) {
-        auto made = co_await to.connect(first, rq.upstream, c.key);
+        auto made = co_await connect(rq, to, first, c.key);
         if (!made) {
             t.failure = {.why = cause_of_connect(made.error()), .code = made.error()};
             co_return;
@@ -205,7 +211,7 @@ task<upstream_lease> open_tunnel(request& rq, route r) {
     if (!permit) co_await give_up(rq, r, not_admitted(permit.error()));
     circuit_pass pass = r.upstream->circuit().enter(executor::current().turn_time());
     if (!pass) co_await give_up(rq, r, circuit_is_open());
-    auto connected = co_await r.upstream->connect(r.upstream->pick(key), rq.upstream, key);
+    auto connected = co_await connect(rq, *r.upstream, r.upstream->pick(key), key);
     pass.report(connected.has_value(), executor::current().turn_time());
     if (!connected) co_await give_up(rq, r, {.why = cause_of_connect(connected.error()), .code = connected.error()});
     upstream_lease up = std::move(*connected);

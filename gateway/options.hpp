@@ -5,6 +5,7 @@
 #include <headgate/http/head_reader.hpp>
 #include <headgate/io/address.hpp>
 #include <headgate/io/pace.hpp>
+#include <headgate/io/proxy_header.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -203,6 +204,9 @@ struct upstream_options {
     std::size_t connections_max = 1024; // per worker, in use or in the making; at least 1. What is more waits
     std::size_t queue_max = 1024;       // that wait, per worker; more are refused with 503
     duration queue_timeout = 5s;        // for its turn; then it is refused with 503
+
+    // Tells it, in front of each connection, whose it is: then connections are not shared between requests.
+    headgate::proxy_protocol proxy_protocol = headgate::proxy_protocol::none;
 
     balancing_options balancing{};
     ejection_options ejection{};

@@ -102,7 +102,7 @@ task<> worker::accept_connections(listener& l, service& s) {
 void worker::admit(accepted a, service& s) {
     if (connections_.size() >= options_.connections_max)
         refuse(std::move(a.connection), s, 503);
-    else if (client_peer peer(a.peer, clients_); peer)
+    else if (client_peer peer(a.peer, clients_, !clients_ || s.counts(a.peer)); peer)
         connections_.spawn(s.serve(std::move(a.connection), std::move(peer)), &report);
     else
         refuse(std::move(a.connection), s, 429);

@@ -27,6 +27,8 @@ public:
     // The answer to a client that cannot be served because a limit is met: of all connections (503) or of those of one
     // client (429). Empty for none.
     virtual std::string_view refusal(int status) const noexcept = 0;
+    // Whether a connection from there is one of a client's own, to be counted as such.
+    virtual bool counts(const peer_address& from) const noexcept = 0;
 
     // Keeps count of the connections that are served; in the frame of each.
     class presence {

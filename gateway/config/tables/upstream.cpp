@@ -75,6 +75,8 @@ constexpr config_field balancing_fields[] = {
 
 using uo = headgate::gateway::upstream_options;
 
+constexpr string_view proxy_protocols[] = {"none", "v1", "v2"};
+
 constexpr config_field upstream_option_fields[] = {
     time<&uo::connect_timeout>("connect_timeout", "For a connection to an endpoint: 504."),
     time<&uo::keep_alive_timeout>("keep_alive_timeout", "For an unused connection in the pool: closed."),
@@ -87,6 +89,9 @@ constexpr config_field upstream_option_fields[] = {
                                 "Connections per worker, in use or in the making. Who needs one more waits."),
     count<&uo::queue_max>("queue_max", 0, many, "How many wait for a connection, per worker: 503, or a reset."),
     time<&uo::queue_timeout>("queue_timeout", "For a connection to become free: 503, or a reset."),
+    one_of<proxy_protocols, &uo::proxy_protocol>("proxy_protocol",
+                                                 "Whether each connection begins with a header of the PROXY protocol "
+                                                 "that says whose it is. Then it is closed after one request."),
     section<&uo::balancing>("balancing", tables::balancing, "Which endpoint a request is sent to."),
     section<&uo::ejection>("ejection", tables::ejection,
                            "When an endpoint that fails is left alone for a while (outlier detection)."),
