@@ -31,6 +31,7 @@ struct server_options {
     unsigned workers = 1;
     duration drain_delay = {}; // from when it is said that there will be an end to when no more is accepted
     duration drain_timeout = 10s;
+    duration upgrade_timeout = 60s;            // for a new process to be ready
     duration certificate_check_interval = 10s; // from looking for changed certificates to looking again
     bool access_log = true;
     std::size_t connections_max = 10'000;       // client connections per worker; more are refused with 503

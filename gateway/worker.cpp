@@ -151,6 +151,22 @@ void worker::drain() {
     config_.drain();
 }
 
+void worker::hand_over() {
+    if (draining_) return;
+    draining_ = true;
+    for (auto& [s, doors] : doors_)
+        for (const std::unique_ptr<door>& d : doors) d->on.keep_path();
+    doors_.clear();
+    config_.drain();
+}
+
+std::vector<listener*> worker::listeners(service& s) {
+    std::vector<listener*> all;
+    if (const auto its = doors_.find(&s); its != doors_.end())
+        for (const std::unique_ptr<door>& d : its->second) all.push_back(&d->on);
+    return all;
+}
+
 // Who has connected was told so by the system, and may have sent a request: it is not reset with the listener.
 void worker::close_doors(std::vector<std::unique_ptr<door>>& doors, service& s) {
     for (const std::unique_ptr<door>& d : doors) {

@@ -92,6 +92,11 @@ public:
     // Stops accepting, closes idle connections, and lets requests end; those of connections that waited to be accepted,
     // too.
     void drain();
+    // The same when another process has the listeners, too, and goes on with them: what waits to be accepted is left to
+    // it. Idle connections stay for one more request: to close them now would be to cut off who is about to send one.
+    void hand_over();
+    // The service's listeners.
+    std::vector<listener*> listeners(service& s);
     // Ends what is left: idle connections, and the requests that still run, which see their abort signal.
     void abort();
     // Drops everything at once.
