@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include <gateway/compression.hpp>
 #include <gateway/forward.hpp>
 #include <gateway/outgoing.hpp>
 #include <gateway/path.hpp>
@@ -262,6 +263,8 @@ task<upstream_lease> exchange(request& rq, route r) {
     const auto key_at = [&](upstream* u) {
         return u ? u->key_of(&rq.parsers->request.head(), rq.client_address.view()) : pick_key();
     };
+    const compression_options& compression = r.options.compression;
+    if (!compression.algorithms.empty()) rq.coding = wanted_coding(compression, rq.parsers->request.head().headers);
     course c(r, key_at(r.upstream), key_at(r.fallback));
     chunk upstream_head = take_upstream_head(rq, r); // before anything fails: it must not be seen again
     if (upstream_head.empty()) {

@@ -86,6 +86,7 @@ TEST(ConfigTables, EachOptionHasAMemberOfItsOwn) {
     check_options<retry_options>(tables::retries);
     check_options<retry_budget_options>(tables::retry_budget);
     check_options<circuit_breaker_options>(tables::circuit_breaker);
+    check_options<compression_options>(tables::compression);
 }
 
 TEST(ConfigTables, DefaultsAreRightValues) {
@@ -178,6 +179,14 @@ TEST(ConfigTables, FormatsTakeTheirExamplesAndRefuseOthers) {
         {formats::header_value, " a"},
         {formats::parameter, ""},
         {formats::protocol, "a,b"},
+        {formats::file_name, "a/b"},
+        {formats::file_name, ".."},
+        {formats::extension, "tar.gz"},
+        {formats::coding, "deflate"},
+        {formats::algorithm, "br"},
+        {formats::media_type, "*/*"},
+        {formats::media_type, "text/*x"},
+        {formats::media_type, "text/html; charset=utf-8"},
         {formats::network, "10.0.0.1/8"},
         {formats::network, "example.org"},
         {formats::origin, "example.org"},
