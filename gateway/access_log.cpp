@@ -1,6 +1,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <climits>
 #include <ctime>
 #include <new>
 #include <utility>
@@ -56,6 +57,14 @@ std::uint64_t access_log::dropped() const {
 
 namespace {
 
+// Whole lines, if there are any that are short enough: a pipe takes so many bytes in one piece or not at all
+// (PIPE_BUF), so the lines of two processes that write to one, during an upgrade, do not get mixed.
+std::string_view first_piece(std::string_view text) {
+    if (text.size() <= PIPE_BUF) return text;
+    const std::size_t end = text.rfind('\n', PIPE_BUF - 1);
+    return text.substr(0, end == std::string_view::npos ? PIPE_BUF : end + 1);
+}
+
 // Writes all, or as much as a descriptor takes before it has been stuck for a second while `give_up` is set.
 template <class GiveUp>
 void write_all(int fd, std::string_view text, GiveUp give_up) {
@@ -65,7 +74,8 @@ void write_all(int fd, std::string_view text, GiveUp give_up) {
             if (give_up()) return;
             continue;
         }
-        const ssize_t n = ::write(fd, text.data(), std::min<std::size_t>(text.size(), 4096));
+        const std::string_view piece = first_piece(text);
+        const ssize_t n = ::write(fd, piece.data(), piece.size());
         if (n > 0)
             text.remove_prefix(static_cast<std::size_t>(n));
         else if (n < 0 && errno != EINTR && errno != EAGAIN)

@@ -59,7 +59,7 @@ public:
         co_await race(handle(signals), until(ending_.signal()));
         ready_ = false;
         chores_.clear();
-        if (handed_over_) co_return co_await end_after_upgrade(signals);
+        if (handed_over_) co_return co_await end(signals, options().drain_timeout);
         manager_.stopping();
         const bool hurried = options().drain_delay != duration::zero() &&
                              (co_await race(wait_for(options().drain_delay), second_signal(signals))).index() == 1;
@@ -85,11 +85,12 @@ private:
     }
 
     // The listeners are another's now.
-    task<> end_after_upgrade(signal_set& signals) {
+    void let_go() {
         if (listener* l = admin_.listening()) l->keep_path();
         admin_.stop();
         workers_.hand_over();
-        co_await end(signals, options().drain_timeout);
+        handed_over_ = true;
+        ending_.abort();
     }
 
     task<> end(signal_set& signals, duration limit) {
@@ -174,8 +175,7 @@ private:
         }
         const pid_t pid = next->release();
         manager_.replaced_by(pid);
-        handed_over_ = true;
-        ending_.abort();
+        let_go();
         std::string text = fmt::format("headgate: upgraded: process {} serves, {} ends\n", pid, ::getpid());
         fmt::print(stderr, "{}", text);
         co_return admin::answer{.text = std::move(text)};

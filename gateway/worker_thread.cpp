@@ -44,7 +44,6 @@ struct worker_thread::inside {
     linux_kernel os;
     loop home;
     abort_source drain, stop, leave;
-    bool handed_over = false;
     std::map<std::string, door, std::less<>> doors;
     std::vector<std::unique_ptr<service>> closed; // services whose doors are closed, until their connections have ended
     std::shared_ptr<const snapshot> next;
@@ -116,10 +115,7 @@ struct worker_thread::inside {
 
     task<> serve() {
         co_await drain.signal().wait();
-        if (handed_over)
-            on.hand_over();
-        else
-            on.drain();
+        on.drain();
         co_await race(until_drained(on), until(stop.signal()));
     }
 };
@@ -202,7 +198,7 @@ std::vector<handed_socket> worker_thread::share() {
     return all;
 }
 void worker_thread::hand_over() {
-    call([](inside& i) { i.handed_over = true, i.drain.abort(); });
+    call_and_wait([](inside& i) { i.on.hand_over(), i.drain.abort(); });
 }
 void worker_thread::probe() {
     if (answered_.exchange(false)) call([this](inside&) { answered_ = true; });

@@ -56,7 +56,7 @@ public:
     // Other descriptors of all its listening sockets, which are named by the address in the configuration. Throws
     // std::system_error.
     std::vector<handed_socket> share();
-    // Drains when another process has the listeners.
+    // Drains when another process has the listeners. When it returns nothing more is accepted here.
     void hand_over();
     void drain();
     void abort();

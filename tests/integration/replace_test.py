@@ -264,7 +264,7 @@ class UnderLoad(ReplaceCase):
         self.assertGreater(min(counts), 20)
 
     def test_with_wrk(self):
-        self.begin(self.respond())
+        self.begin(self.respond(), more=", drain_timeout: 2s, access_log: false")
         wrk = subprocess.Popen(["wrk", "-t1", "-c20", "-d4s", f"http://127.0.0.1:{self.port}/"], text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         rounds = 0

@@ -69,14 +69,14 @@ class Gateway:
     """`headgate COMMAND --to TO FLAGS`, ready for connections when constructed. stop() must be called."""
 
     def __init__(self, command, to, *flags, workers=1, nofile=None, address_space=None, group=None,
-                 listen="127.0.0.1:0", arguments=None, program=None):
+                 listen="127.0.0.1:0", arguments=None, program=None, environment=None, prefix=(), pass_fds=()):
         if not BINARY:
             raise RuntimeError("HEADGATE_BIN must name the gateway's program")
-        self.arguments = [program or BINARY, command, *(arguments or ["--to", to, "--listen", listen, "--workers", str(workers), *flags])]
+        self.arguments = [*prefix, program or BINARY, command, *(arguments or ["--to", to, "--listen", listen, "--workers", str(workers), *flags])]
         # Sockets of ours must not be inherited: an end would not be seen while the gateway held a copy.
         self.process = subprocess.Popen(
             self.arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            close_fds=True, preexec_fn=(lambda: limit(nofile, address_space, group)) if nofile or address_space or group else None)
+            close_fds=True, pass_fds=pass_fds, env=os.environ | (environment or {}), preexec_fn=(lambda: limit(nofile, address_space, group)) if nofile or address_space or group else None)
         self.pid = self.process.pid
         self.errors = []  # lines of stderr
         self.all_logs = []  # every access log line there ever was
