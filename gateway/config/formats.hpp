@@ -41,6 +41,8 @@ extern const text_format extension;     // of a file's name, without its dot; in
 extern const text_format coding;        // a content coding for which files have an extension
 extern const text_format statuses;      // a status_range
 extern const text_format retry_condition;
+extern const text_format srv_name;
+extern const text_format nameserver;
 
 } // namespace formats
 
