@@ -45,30 +45,16 @@ pick_key key_of(const balancing_options& b, const http::request_head* head, std:
         const http::header* h = head->headers.find(b.hash_name);
         return h ? pick_key{stable_hash(h->value)} : pick_key{};
     }
-    for (const http::header& h : head->headers) {
-        if (h.id != http::field::cookie) continue;
-        if (const std::string_view value = cookie(h.value, b.hash_name); value.data()) return {stable_hash(value)};
-    }
-    return {};
+    const auto value = cookie_of(*head, b.hash_name);
+    return value ? pick_key{stable_hash(*value)} : pick_key{};
 }
 
-round_robin::round_robin(std::span<const std::uint32_t> weights)
-    : weights_(weights.begin(), weights.end()), credit_(weights.size()) {}
-
-// Each gains its weight, and who has most pays for all.
-std::size_t round_robin::pick(std::span<const std::uint32_t> usable, std::size_t not_this) noexcept {
-    std::int64_t all = 0;
-    std::size_t best = usable.front();
-    bool found = false;
-    for (const std::uint32_t i : usable) {
-        if (i == not_this) continue;
-        credit_[i] += weights_[i];
-        all += weights_[i];
-        if (!found || credit_[i] > credit_[best]) best = i;
-        found = true;
+std::optional<std::string_view> cookie_of(const http::request_head& head, std::string_view name) noexcept {
+    for (const http::header& h : head.headers) {
+        if (h.id != http::field::cookie) continue;
+        if (const std::string_view value = cookie(h.value, name); value.data()) return value;
     }
-    credit_[best] -= all;
-    return best;
+    return std::nullopt;
 }
 
 // A point's place depends on its endpoint's name and its number alone, so that another configuration moves few keys.

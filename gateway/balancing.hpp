@@ -15,11 +15,15 @@ namespace headgate::gateway {
 // What the choice of an endpoint depends on, beside the endpoints.
 struct pick_key {
     std::optional<std::uint64_t> hash{}; // requests with the same one go to the same endpoint, if the policy says so
+    std::optional<std::uint64_t> home{}; // the token of the endpoint that the request's cookie names
 };
 
 // The key of a request under `b`, or of a client that is no request's (`head` is null). Without a hash if the request
 // does not have what is asked for, or nothing is. Of several fields or cookies of a name the first counts.
 pick_key key_of(const balancing_options& b, const http::request_head* head, std::string_view client_address) noexcept;
+
+// The value of a request's cookie; nothing if it does not have it. Of several the first counts.
+std::optional<std::string_view> cookie_of(const http::request_head& head, std::string_view name) noexcept;
 
 // The same in every process and on every machine.
 std::uint64_t stable_hash(std::string_view bytes) noexcept;
@@ -44,13 +48,29 @@ private:
 // (nginx's smooth weighted round robin).
 class round_robin {
 public:
-    explicit round_robin(std::span<const std::uint32_t> weights);
-    // One of `usable`, which is not empty; never `not_this`.
-    std::size_t pick(std::span<const std::uint32_t> usable, std::size_t not_this) noexcept;
+    explicit round_robin(std::size_t endpoints = 0) : credit_(endpoints) {}
+
+    // One of `usable`, which is not empty; never `not_this`, unless that is the only one. `weight` gives that of an
+    // endpoint now. Each gains its weight, and who has most pays for all.
+    template <class Weight>
+    std::size_t pick(std::span<const std::uint32_t> usable, std::size_t not_this, Weight weight) noexcept {
+        double all = 0;
+        std::size_t best = usable.front();
+        bool found = false;
+        for (const std::uint32_t i : usable) {
+            if (i == not_this) continue;
+            const double gain = weight(i);
+            credit_[i] += gain;
+            all += gain;
+            if (!found || credit_[i] > credit_[best]) best = i;
+            found = true;
+        }
+        credit_[best] -= all;
+        return best;
+    }
 
 private:
-    std::vector<std::uint32_t> weights_;
-    std::vector<std::int64_t> credit_;
+    std::vector<double> credit_; // whole numbers, as long as weights are
 };
 
 // Consistent hashing (D. Karger et al., 1997): endpoints have points on a ring, by their names, about 1024 in all and

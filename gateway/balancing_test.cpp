@@ -15,24 +15,26 @@ namespace {
 
 constexpr std::size_t nobody = SIZE_MAX;
 
-std::string turns(round_robin& r, std::vector<std::uint32_t> usable, int n, std::size_t not_this = nobody) {
+using weights = std::array<std::uint32_t, 3>;
+
+std::string turns(round_robin& r, const weights& w, std::vector<std::uint32_t> usable, int n,
+                  std::size_t not_this = nobody) {
     std::string all;
-    while (n-- != 0) all += static_cast<char>('a' + r.pick(usable, not_this));
+    while (n-- != 0)
+        all += static_cast<char>('a' + r.pick(usable, not_this, [&](std::size_t e) { return double(w[e]); }));
     return all;
 }
 
 TEST(round_robin_test, TurnsAreSpreadEvenly) {
-    const std::array<std::uint32_t, 3> equal{1, 1, 1}, unequal{5, 1, 1};
-    round_robin a(equal), b(unequal);
-    EXPECT_EQ(turns(a, {0, 1, 2}, 7), "abcabca");
-    EXPECT_EQ(turns(b, {0, 1, 2}, 14), "aabacaaaabacaa");
+    round_robin a(3), b(3);
+    EXPECT_EQ(turns(a, {1, 1, 1}, {0, 1, 2}, 7), "abcabca");
+    EXPECT_EQ(turns(b, {5, 1, 1}, {0, 1, 2}, 14), "aabacaaaabacaa");
 }
 
 TEST(round_robin_test, OnlyUsableOnesHaveTurns) {
-    const std::array<std::uint32_t, 3> weights{1, 1, 1};
-    round_robin r(weights);
-    EXPECT_EQ(turns(r, {0, 2}, 4), "acac");
-    EXPECT_EQ(turns(r, {0, 1, 2}, 3, 1).find('b'), std::string::npos);
+    round_robin r(3);
+    EXPECT_EQ(turns(r, {1, 1, 1}, {0, 2}, 4), "acac");
+    EXPECT_EQ(turns(r, {1, 1, 1}, {0, 1, 2}, 3, 1).find('b'), std::string::npos);
 }
 
 TEST(hash_ring_test, AKeyStaysWhenAnotherEndpointGoes) {
@@ -124,7 +126,7 @@ constexpr balancing_policy policies[] = {balancing_policy::least_request, balanc
 TEST_F(balancing_test, EveryPolicyHonoursWeightsHealthAndExclusion) {
     for (const balancing_policy p : policies) {
         SCOPED_TRACE(static_cast<int>(p));
-        upstream u(three(p), {});
+        upstream u(three(p));
         auto shares = share(u);
         EXPECT_EQ(shares.size(), 3u);
         EXPECT_GT(shares["a:1"], shares["b:1"]);
@@ -146,7 +148,7 @@ TEST_F(balancing_test, EveryPolicyHonoursWeightsHealthAndExclusion) {
 
 TEST_F(balancing_test, TheOnlyOneIsGivenAlthoughItIsExcluded) {
     for (const balancing_policy p : policies) {
-        upstream u(three(p), {});
+        upstream u(three(p));
         u.health().checked(1, false);
         u.health().checked(2, false);
         endpoint_pool& only = u.pick();
@@ -156,10 +158,94 @@ TEST_F(balancing_test, TheOnlyOneIsGivenAlthoughItIsExcluded) {
 }
 
 TEST_F(balancing_test, WithoutAKeyAHashIsRandom) {
-    upstream u(three(balancing_policy::consistent_hash), {});
+    upstream u(three(balancing_policy::consistent_hash));
     std::map<std::string, int> shares;
     for (int i = 0; i < 1000; ++i) ++shares[std::string(u.pick().name())];
     EXPECT_EQ(shares.size(), 3u);
+}
+
+TEST_F(balancing_test, ACookieBringsAClientHome) {
+    upstream_config c = three(balancing_policy::round_robin);
+    c.options.sticky_cookie.name = "home";
+    upstream u(c, {.key = {1, 2}});
+    for (int i = 0; i < 3; ++i) {
+        const endpoint_pool& e = u.pick();
+        for (int n = 0; n < 5; ++n) EXPECT_EQ(&u.pick({.home = e.token()}), &e);
+        EXPECT_EQ(u.cookie_for({.home = e.token()}, e, false), "");
+        EXPECT_EQ(u.cookie_for({}, e, false), make_cookie(c.options.sticky_cookie, e.token(), false));
+        EXPECT_NE(&u.pick({.home = e.token()}, &e), &e) << "it was excluded";
+        u.health().checked(e.place(), false);
+        EXPECT_NE(&u.pick({.home = e.token()}), &e) << "it is down";
+        u.health().checked(e.place(), true);
+    }
+}
+
+TEST_F(balancing_test, WhoComesBackBeginsWithATenthOfItsWeight) {
+    for (const balancing_policy p :
+         {balancing_policy::least_request, balancing_policy::round_robin, balancing_policy::random}) {
+        SCOPED_TRACE(static_cast<int>(p));
+        upstream_config c{.name = "x", .endpoints = {{.where = {"a", 1}}, {.where = {"b", 1}}}};
+        c.options.balancing.policy = p;
+        c.options.slow_start = 30s;
+        upstream u(c);
+        EXPECT_NEAR(share(u)["b:1"], 500, 60) << "all of them are new";
+        u.health().checked(1, false, sim().os.now());
+        sim().advance(1min);
+        u.health().checked(1, true, sim().os.now());
+        const bool by_weight = p != balancing_policy::least_request; // that compares loads, of which there are none
+        const auto part = [&] { return share(u)["b:1"]; };
+        const int at_first = part();
+        if (by_weight) EXPECT_NEAR(at_first, 1000 * 0.1 / 1.1, 40);
+        EXPECT_LT(at_first, 140);
+        sim().advance(15s);
+        if (by_weight) EXPECT_NEAR(part(), 1000 * 0.5 / 1.5, 60);
+        sim().advance(15s);
+        EXPECT_NEAR(part(), 500, 60);
+    }
+}
+
+endpoint_target at(const std::string& host, std::uint32_t weight = 1, std::uint32_t priority = 0) {
+    return {.where = {host, 1}, .authority = "x:1", .server_name = "x", .weight = weight, .priority = priority};
+}
+
+TEST_F(balancing_test, EndpointsComeAndGo) {
+    for (const balancing_policy p : policies) {
+        SCOPED_TRACE(static_cast<int>(p));
+        upstream_config c{.name = "x", .endpoints = {{.where = {"name", 1}}, {.where = {"fixed", 1}}}};
+        c.options.balancing.policy = p;
+        upstream u(c);
+        EXPECT_EQ(share(u).size(), 2u);
+        u.replace(0, {at("1.1.1.1"), at("2.2.2.2", 2)});
+        auto shares = share(u);
+        EXPECT_EQ(shares.size(), 3u);
+        EXPECT_EQ(shares["name:1"], 0);
+        EXPECT_GT(shares["2.2.2.2:1"], shares["1.1.1.1:1"]);
+        sim().advance(1ms);
+        EXPECT_EQ(u.leaving(), 0u) << "nobody used it";
+        for (int i = 0; i < 5; ++i) u.health().report(1, verdict::failure, sim().os.now());
+        const std::size_t ejected = u.health().ejected();
+        u.replace(0, {at("3.3.3.3"), at("1.1.1.1")});
+        EXPECT_EQ(u.health().ejected(), ejected) << "who stays keeps its health";
+        EXPECT_EQ(u.endpoints(), 3u);
+        EXPECT_EQ(share(u).count("2.2.2.2:1"), 0u);
+        u.replace(0, {});
+        EXPECT_EQ(share(u)["fixed:1"], 1000);
+    }
+}
+
+TEST_F(balancing_test, TheNextPriorityIsForWhenTheFirstIsGone) {
+    upstream_config c{.name = "x", .endpoints = {{.where = {"name", 1}}}};
+    upstream u(c);
+    u.replace(0, {at("1.1.1.1", 1, 10), at("2.2.2.2", 1, 10), at("3.3.3.3", 1, 20)});
+    EXPECT_EQ(share(u).size(), 2u);
+    u.health().checked(0, false);
+    EXPECT_EQ(share(u)["2.2.2.2:1"], 1000);
+    u.health().checked(1, false);
+    EXPECT_EQ(share(u)["3.3.3.3:1"], 1000);
+    u.health().checked(2, false);
+    EXPECT_EQ(share(u).size(), 3u) << "all are down, so all are used";
+    u.health().checked(0, true);
+    EXPECT_EQ(share(u)["1.1.1.1:1"], 1000);
 }
 
 } // namespace

@@ -95,6 +95,7 @@ struct route_config {
 
 struct endpoint_config {
     endpoint where{};
+    std::string srv{}; // the name of an SRV record, which stands for `where`; empty for none
     std::uint32_t weight = 1;
     bool operator==(const endpoint_config&) const = default;
 };

@@ -55,6 +55,7 @@ struct course {
 
     // The fallback is the upstream from now on.
     void fall_back(request& rq) {
+        ++at.upstream->counts().fallbacks;
         at.upstream = std::exchange(at.fallback, nullptr);
         key = fallback_key;
         permit.release();
@@ -115,7 +116,7 @@ task<> try_once(request& rq, course& c, outgoing& out, one_try& t, const place& 
         co_return;
     }
     endpoint_pool& first = to.pick(c.key, c.failed);
-    rq.upstream = first.name();
+    rq.upstream.set(first.name());
     if (!c.stale) t.up = first.reuse();
     if (!t.up) {
         auto made = co_await connect(rq, to, first, c.key);
@@ -176,6 +177,7 @@ std::optional<duration> pause_before_retry(const request& rq, course& c, const o
     const duration pause = std::max(least, back_off(o, c.retries + 1, c.at.upstream->chance()));
     if (pause >= rq.answer_by - executor::current().turn_time() || !c.share.begin_retry()) return std::nullopt;
     ++c.retries;
+    ++c.at.upstream->counts().retries;
     c.permit.release();
     return pause;
 }
@@ -251,6 +253,14 @@ chunk take_upstream_head(request& rq, const route& r) {
     return out;
 }
 
+// The client is to come back to the endpoint that has answered.
+void set_cookie(request& rq, const course& c, const endpoint_pool& answered) {
+    std::string cookie = c.at.upstream->cookie_for(c.key, answered, rq.scheme == "https");
+    if (cookie.empty()) return;
+    if (!rq.answer_edits) rq.answer_edits = std::make_unique<header_edits>();
+    rq.answer_edits->add.emplace_back("Set-Cookie", std::move(cookie));
+}
+
 } // namespace
 
 task<upstream_lease> exchange(request& rq, route r) {
@@ -287,6 +297,7 @@ task<upstream_lease> exchange(request& rq, route r) {
                 t.up.keep(std::move(c.permit));
                 co_return std::move(t.up);
             }
+            set_cookie(rq, c, t.up.home());
             const bool reusable = co_await send_response(rq, c.at, t.up);
             t.uploading.stop();
             part(t.up, rq.uploaded, reusable);

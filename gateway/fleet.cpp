@@ -20,6 +20,8 @@ std::string check_free(const address& at) {
 fleet::fleet(const config& c, loop& main, access_log* log, endings& e) : options_(c.server), endings_(e) {
     for (const listener_config& l : c.listeners)
         if (l.listen.family() == AF_UNIX) options_.workers = 1; // the path of a Unix socket cannot be shared
+    options_.sticky_key = {main.os().random(), main.os().random()};
+    options_.notices = true;
     if (options_.connections_per_client_max != 0) clients_.emplace(options_.connections_per_client_max);
     if (options_.memory_limit == 0) options_.memory_limit = machine_memory() / 2;
     if (options_.memory_limit != unlimited) budget_.emplace(std::max(options_.memory_limit, memory_limit_min));

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 
 #include <gateway/health.hpp>
 
@@ -18,7 +19,9 @@ void upstream_health::report(std::size_t endpoint, verdict v, time_point now) no
         if (!s.ejected) return;
         s.ejected = false;
         --ejected_;
-        return choose();
+        came_back(s, now);
+        choose();
+        return tell(s, health_event::readmitted);
     }
     s.failures = v == verdict::failure ? s.failures + 1 : 0;
     ++s.server_errors;
@@ -42,6 +45,17 @@ void upstream_health::eject(state& s, time_point now) noexcept {
     s.ejected = true;
     ++ejected_;
     choose();
+    tell(s, health_event::ejected);
+}
+
+void upstream_health::tell(const state& s, health_event what) noexcept {
+    if (told_) told_(whom_, static_cast<std::size_t>(&s - states_.data()), what);
+}
+
+void upstream_health::came_back(state& s, time_point now) noexcept {
+    if (s.ejected || s.down) return;
+    s.since = now;
+    last_return_ = std::max(last_return_, now);
 }
 
 // The counts stay: if its first request fails, it is ejected again, for longer.
@@ -50,12 +64,36 @@ void upstream_health::readmit(time_point now) noexcept {
         if (!s.ejected || s.until > now) continue;
         s.ejected = false;
         --ejected_;
+        came_back(s, now);
+        tell(s, health_event::readmitted);
     }
     choose();
 }
 
-void upstream_health::checked(std::size_t endpoint, bool up) noexcept {
-    states_[endpoint].down = !up;
+void upstream_health::checked(std::size_t endpoint, bool up, time_point now) noexcept {
+    state& s = states_[endpoint];
+    if (s.down == !up) return;
+    s.down = !up;
+    if (up) came_back(s, now);
+    choose();
+    tell(s, up ? health_event::up : health_event::down);
+}
+
+void upstream_health::arrange(std::span<const std::size_t> before, std::span<const std::uint32_t> priorities,
+                              time_point now) {
+    std::vector<state> next(before.size());
+    usable_.reserve(before.size());
+    ejected_ = 0;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+        if (before[i] < states_.size()) {
+            next[i] = states_[before[i]];
+        } else if (now != time_point::min()) {
+            came_back(next[i], now);
+        }
+        next[i].priority = priorities[i];
+        if (next[i].ejected) ++ejected_;
+    }
+    states_ = std::move(next);
     choose();
 }
 
@@ -67,14 +105,17 @@ bool upstream_health::is_usable(std::size_t endpoint, time_point now) noexcept {
 void upstream_health::choose() noexcept {
     next_return_ = time_point::max();
     panic_ = true;
-    for (state& s : states_) {
+    std::uint32_t first = std::numeric_limits<std::uint32_t>::max();
+    for (const state& s : states_) {
         if (s.ejected) next_return_ = std::min(next_return_, s.until);
-        s.usable = !s.ejected && !s.down;
-        if (s.usable) panic_ = false;
+        if (s.ejected || s.down) continue;
+        panic_ = false;
+        first = std::min(first, s.priority);
     }
     usable_.clear(); // within what was reserved
     for (std::uint32_t i = 0; i < states_.size(); ++i) {
-        if (panic_) states_[i].usable = true;
+        const state& s = states_[i];
+        states_[i].usable = panic_ || (!s.ejected && !s.down && s.priority == first);
         if (states_[i].usable) usable_.push_back(i);
     }
 }

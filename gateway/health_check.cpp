@@ -7,8 +7,8 @@
 #include <new>
 
 #include <gateway/cause.hpp>
+#include <gateway/endpoint_pool.hpp>
 #include <gateway/health_check.hpp>
-#include <gateway/upstream.hpp>
 
 namespace headgate::gateway {
 
@@ -48,7 +48,7 @@ task<finding> probe(endpoint_pool& to, const health_check_options& o, std::strin
 task<> time_out(duration d) { co_await sleep_for(d); }
 
 std::string request_of(const endpoint_pool& to, const health_check_options& o) {
-    return "GET " + o.path + " HTTP/1.1\r\nHost: " + (o.host.empty() ? std::string(to.name()) : o.host) +
+    return "GET " + o.path + " HTTP/1.1\r\nHost: " + (o.host.empty() ? std::string(to.authority()) : o.host) +
            "\r\nUser-Agent: headgate\r\nConnection: close\r\n\r\n";
 }
 
@@ -70,8 +70,7 @@ bool check_row::count(finding f) noexcept {
 }
 
 // It goes on whatever happens to one check, which fails or throws for want of memory only.
-task<> keep_checking(endpoint_pool& to, const health_check_options& o, upstream_health& health, std::size_t place,
-                     duration first) {
+task<> keep_checking(endpoint_pool& to, const health_check_options& o, upstream_health& health, duration first) {
     const std::string request = request_of(to, o);
     check_row row(o);
     co_await sleep_for(first);
@@ -82,7 +81,7 @@ task<> keep_checking(endpoint_pool& to, const health_check_options& o, upstream_
         } catch (const std::bad_alloc&) {
             f = finding::unknown;
         }
-        health.checked(place, row.count(f));
+        health.checked(to.place(), row.count(f), executor::current().turn_time());
         co_await sleep_for(o.interval);
     }
 }

@@ -37,7 +37,6 @@ private:
 
 // Checks an endpoint for as long as it is held, every o.interval after the end of the check before, and tells `health`.
 // The first check is `first` from now. Everything given must outlive it.
-task<> keep_checking(endpoint_pool& to, const health_check_options& o, upstream_health& health, std::size_t place,
-                     duration first);
+task<> keep_checking(endpoint_pool& to, const health_check_options& o, upstream_health& health, duration first);
 
 } // namespace headgate::gateway

@@ -55,8 +55,8 @@ protected:
         stop();
         listen(0);
         listen(1);
-        to_.emplace(two_endpoints(std::move(o)), tcp_liveness{});
-        to_->start_checks();
+        to_.emplace(two_endpoints(std::move(o)));
+        to_->start();
     }
     void stop() {
         to_.reset();
@@ -182,7 +182,7 @@ TEST_F(health_check_test, ChecksAreSpreadAndEndWithRetirement) {
 
 // The flow's surroundings, owned by it.
 struct checked {
-    explicit checked(health_check_options o) : to(two_endpoints(std::move(o)), tcp_liveness{}) {}
+    explicit checked(health_check_options o) : to(two_endpoints(std::move(o))) {}
     listener doors[2] = {open_at(9001), open_at(9002)};
     upstream to;
 };
@@ -196,7 +196,7 @@ task<> answer_once(listener* l, origin* o) {
 task<outcome> until_checked(testing::trial* t, std::unique_ptr<checked> c) {
     place& at = co_await here();
     const abort_watch watch(t->abort(), at);
-    c->to.start_checks();
+    c->to.start();
     for (int i = 0; i < 20'000 && (c->to.health().well(0) || c->to.health().well(1)); ++i) co_await sleep_for(1ms);
     if (c->to.health().well(0)) co_await fail(errc::failed, "never checked");
     co_return transfer{};

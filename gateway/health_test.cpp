@@ -159,5 +159,30 @@ TEST(health_test, WhatIsDownIsNotUsedUnlessAllIs) {
     EXPECT_EQ(b.used(), (list{0}));
 }
 
+TEST(upstream_health_events, AreToldOnce) {
+    upstream_health h({.consecutive_failures = 1, .base_ejection_time = 10s}, 3);
+    std::string told;
+    h.on_change(
+        [](void* to, std::size_t e, health_event what) noexcept {
+            *static_cast<std::string*>(to) += std::to_string(e) + "ERDU"[static_cast<int>(what)];
+        },
+        &told);
+    const time_point t = time_point(1h);
+    h.checked(2, true, t);
+    h.checked(2, false, t);
+    h.checked(2, false, t);
+    h.checked(2, true, t + 1s);
+    EXPECT_EQ(told, "2D2U");
+    told.clear();
+    h.report(1, verdict::failure, t);
+    h.report(1, verdict::failure, t);
+    EXPECT_EQ(h.usable(t + 11s).size(), 3u);
+    EXPECT_EQ(told, "1E1R");
+    EXPECT_EQ(h.well_since(0), time_point::min());
+    EXPECT_EQ(h.well_since(1), t + 11s);
+    EXPECT_EQ(h.well_since(2), t + 1s);
+    EXPECT_EQ(h.last_return(), t + 11s);
+}
+
 } // namespace
 } // namespace headgate::gateway

@@ -14,12 +14,12 @@ void live_config::apply(std::shared_ptr<const snapshot> next) {
             for (std::size_t i = 0; i < now_->upstreams.size() && !same; ++i)
                 if (now_->shared->of().upstreams[i] == c && now_->shared->tls_of(i) == next->tls_of(n))
                     same = now_->upstreams[i];
-        made->upstreams.push_back(same ? std::move(same) : std::make_shared<upstream>(c, alive_, next->tls_of(n)));
+        made->upstreams.push_back(same ? std::move(same) : std::make_shared<upstream>(c, around_, next->tls_of(n)));
     }
     made->shared = std::move(next);
     take_over_lives(*made);
     for (const std::shared_ptr<upstream>& u : made->upstreams)
-        if (!now_ || std::ranges::find(now_->upstreams, u) == now_->upstreams.end()) u->start_checks();
+        if (!now_ || std::ranges::find(now_->upstreams, u) == now_->upstreams.end()) u->start();
     std::erase_if(retired_, [](const std::weak_ptr<upstream>& u) { return u.expired(); });
     if (now_)
         for (const std::shared_ptr<upstream>& u : now_->upstreams)

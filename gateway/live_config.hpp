@@ -39,8 +39,8 @@ struct served {
 class live_config {
 public:
     // `aborted` ends what is left of all routes; those that are removed have `drain_timeout` to end by themselves.
-    live_config(tcp_liveness alive, abort_signal aborted, duration drain_timeout) noexcept
-        : alive_(alive), aborted_(std::move(aborted)), drain_timeout_(drain_timeout) {}
+    live_config(upstream_surroundings around, abort_signal aborted, duration drain_timeout) noexcept
+        : around_(std::move(around)), aborted_(std::move(aborted)), drain_timeout_(drain_timeout) {}
 
     // Upstreams that have not changed keep their connections; those that are gone let theirs end. So do routes (see
     // snapshot::identities) with what they have begun.
@@ -59,7 +59,7 @@ public:
 private:
     void take_over_lives(served& next);
 
-    tcp_liveness alive_;
+    upstream_surroundings around_;
     abort_signal aborted_;
     duration drain_timeout_;
     std::shared_ptr<const served> now_;

@@ -7,6 +7,7 @@
 #include <headgate/io/pace.hpp>
 #include <headgate/io/proxy_header.hpp>
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <limits>
@@ -25,6 +26,13 @@ struct endpoint {
     bool operator==(const endpoint&) const = default;
 };
 
+// How names of endpoints are looked up.
+struct name_options {
+    std::vector<std::string> nameservers{}; // address:port, in order; empty: as /etc/resolv.conf says
+    duration timeout = 2s;                  // for an answer, the first time; doubled at each round
+    std::uint32_t tries = 3;                // rounds over all servers
+};
+
 // What both services have in common.
 struct server_options {
     address listen;
@@ -39,7 +47,12 @@ struct server_options {
     std::size_t stream_buffer = 64 * 1024;      // the most bytes a stream holds per direction while copying
     std::size_t memory_limit = 0;               // of all buffers of all workers; 0: half of what the machine has
     std::size_t splice_pipes_max = 256;         // per worker; streams beyond copy
-    tcp_liveness alive{.probe_after = 60s};     // of connections to clients and to upstreams
+    name_options resolver{};
+    tcp_liveness alive{.probe_after = 60s}; // of connections to clients and to upstreams
+
+    // Not of the configuration.
+    std::array<std::uint64_t, 2> sticky_key{}; // of cookies; the same for all workers
+    bool notices = false;                      // whether changes of health are told on standard error
 };
 
 inline constexpr std::size_t memory_limit_min = 8 * 1024 * 1024;
@@ -191,6 +204,35 @@ struct balancing_options {
     bool operator==(const balancing_options&) const = default;
 };
 
+enum class same_site : std::uint8_t { lax, strict, none };
+
+// A cookie that brings a client back to the endpoint that it was sent to first.
+struct sticky_cookie_options {
+    std::string name{};     // empty: there is none
+    duration ttl = forever; // `forever`: as long as the client's session
+    std::string path = "/"; // of the cookie
+    bool secure = false;    // also for clients that came without TLS; for others it always is
+    gateway::same_site same_site = gateway::same_site::lax;
+    std::string secret{}; // what its values are made with; empty: by chance, at each start
+
+    bool enabled() const noexcept { return !name.empty(); }
+    bool operator==(const sticky_cookie_options&) const = default;
+};
+
+// What is made of the names of endpoints.
+enum class resolve_mode : std::uint8_t {
+    first, // a name is one endpoint: its addresses are tried in order
+    all,   // each address of a name is an endpoint of its own
+};
+
+struct dns_options {
+    resolve_mode resolve = resolve_mode::first;
+    duration refresh_min = 1s; // between two lookups, whatever the answer's TTL says
+    duration refresh_max = 5 * 60s;
+
+    bool operator==(const dns_options&) const = default;
+};
+
 // How many of the requests in progress may be retries, for each worker and upstream: a share of them, but always some.
 struct retry_budget_options {
     std::uint32_t budget_percent = 20;
@@ -234,6 +276,9 @@ struct upstream_options {
     health_check_options health_check{};
     retry_budget_options retry_budget{};
     circuit_breaker_options circuit_breaker{};
+    sticky_cookie_options sticky_cookie{};
+    duration slow_start = forever; // in which the weight of an endpoint grows that is new or came back; `forever`: none
+    dns_options dns{};
 
     bool operator==(const upstream_options&) const = default;
 };

@@ -40,7 +40,7 @@ int status_of(cause c) {
 }
 
 std::string describe(cause c, const request& rq, const flow_error& e) {
-    const std::string upstream = "the upstream " + std::string(rq.upstream);
+    const std::string upstream = "the upstream " + std::string(rq.upstream.view());
     const std::string detail = e.detail.empty() ? std::string() : ": " + e.detail;
     switch (c) {
     case cause::client_protocol: return "the request is malformed" + detail;
@@ -372,7 +372,7 @@ void proxy::log(const request& rq) {
     worker_.log({.method = rq.method.view(),
                  .target = rq.target.view(),
                  .client = client,
-                 .upstream = rq.upstream,
+                 .upstream = rq.upstream.view(),
                  .id = rq.id.view(),
                  .status = rq.status,
                  .up = rq.up,

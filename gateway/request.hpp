@@ -13,6 +13,7 @@
 #include <gateway/cause.hpp>
 #include <gateway/live_config.hpp>
 #include <gateway/request_id.hpp>
+#include <gateway/short_text.hpp>
 
 namespace headgate::gateway {
 
@@ -68,14 +69,7 @@ struct request {
     bool peer_trusted = false;          // as a proxy
 
     template <std::size_t N>
-    struct text {
-        std::array<char, N> bytes; // not cleared: what counts is size
-        std::size_t size;
-
-        text() noexcept : size(0) {} // NOLINT(cppcoreguidelines-pro-type-member-init)
-        void set(std::string_view t) noexcept { size = t.copy(bytes.data(), N); }
-        std::string_view view() const noexcept { return {bytes.data(), size}; }
-    };
+    using text = short_text<N>;
     text<48> client_address{};
     std::string_view peer_scheme = "http"; // by which it came to us
     std::string_view scheme = "http";      // by which it came to us, or to a trusted proxy
@@ -107,7 +101,7 @@ struct request {
     request_permit permit{};     // of the route, if that has a limit
     std::unique_ptr<header_edits> answer_edits{}; // what policies have to say in the answer; null for nothing
     std::string_view switch_to{}; // the protocol that the client asks to switch to, and may; lives as long as the route
-    std::string_view upstream{};  // where it was sent; lives as long as the route
+    endpoint_name upstream{};     // where it was sent
     memory_charge memory{};       // what it may take beside the bytes of its bodies
     const route_life* life = nullptr; // of its route; set before it is passed on
     std::string_view coding{};        // that the client wants, of those the route compresses with; lives as long as it

@@ -13,7 +13,7 @@ struct tunnel::connection {
     socket& client;
     client_peer& peer;
     std::shared_ptr<const served> now; // the configuration that was current when it began
-    std::string_view upstream{};
+    endpoint_name upstream{};
     memory_charge memory{flow_memory};
     upstream_lease up{};
     std::optional<duplex> joined{}; // from when there is an upstream
@@ -49,7 +49,7 @@ task<> tunnel::serve(socket client, client_peer peer) {
     worker_.log({.method = "tunnel",
                  .target = {},
                  .client = from,
-                 .upstream = c.upstream,
+                 .upstream = c.upstream.view(),
                  .id = {},
                  .up = c.joined ? c.joined->up : 0,
                  .down = c.joined ? c.joined->down : 0,

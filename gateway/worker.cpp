@@ -32,6 +32,15 @@ void report(void*, const flow_error& e) noexcept {
     }
 }
 
+upstream_surroundings surroundings_of(const server_options& o) {
+    upstream_surroundings s{.alive = o.alive, .names = {}, .key = o.sticky_key, .notices = o.notices};
+    for (const std::string& n : o.resolver.nameservers)
+        if (const auto at = address::parse(n)) s.names.servers.push_back(*at);
+    s.names.try_timeout = o.resolver.timeout;
+    s.names.tries = static_cast<int>(o.resolver.tries);
+    return s;
+}
+
 } // namespace
 
 idle_connection::idle_connection(worker& w, socket& client, const service* home) noexcept
@@ -56,7 +65,8 @@ live_counts& live_counts::operator+=(const live_counts& o) noexcept {
 
 worker::worker(loop& l, const server_options& o, access_log* log, client_table* clients)
     : loop_(l), options_(o), log_(log), clients_(clients), pipes_(l.os(), {.pipes_max = o.splice_pipes_max}),
-      reserve_fd_(::open("/dev/null", O_RDONLY | O_CLOEXEC)), config_(o.alive, abort_.signal(), o.drain_timeout) {
+      reserve_fd_(::open("/dev/null", O_RDONLY | O_CLOEXEC)),
+      config_(surroundings_of(o), abort_.signal(), o.drain_timeout) {
     flush_.self = this;
     flush_.run = [](ready& r) { static_cast<log_flush&>(r).self->flush(); };
 }

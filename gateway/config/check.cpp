@@ -32,6 +32,7 @@ public:
         for (std::size_t i = 0; i < c_.upstreams.size(); ++i) check_balancing(c_.upstreams[i]);
         for (std::size_t i = 0; i < c_.routes.size(); ++i) check_route(i);
         derive_protocols();
+        derive_limits();
         for (std::size_t i = 0; i < c_.listeners.size(); ++i) check_listener(i);
         for (std::size_t i = 0; i < c_.routes.size(); ++i) check_reached(i);
         check_conflicts();
@@ -107,6 +108,21 @@ private:
                 tcp = tcp || is_tcp(r);
             }
             if (tcp || (!named && only_tcp)) l.protocol = listener_protocol::tcp;
+        }
+    }
+
+    // Tunnels live long and cannot share a connection: an upstream of theirs has room for more, if nobody says how
+    // much.
+    void derive_limits() {
+        if (place("defaults.upstream.connections_max")) return;
+        for (const route_config& r : c_.routes) {
+            const auto* t = std::get_if<tcp_action>(&r.action);
+            if (!t) continue;
+            for (const weighted_upstream& w : t->upstreams) {
+                const auto u = std::ranges::find(c_.upstreams, w.upstream, &upstream_config::name);
+                if (u != c_.upstreams.end() && !place(path_of(path_of("upstreams", u->name), "connections_max")))
+                    u->options.connections_max = tunnel_options{}.upstream.connections_max;
+            }
         }
     }
 

@@ -206,5 +206,15 @@ TEST(ConfigErrors, ShowThePartOfALongLineThatMatters) {
     }
 }
 
+TEST(CheckConfig, AnUpstreamOfATunnelHasRoomForMore) {
+    const std::string tcp = "listeners: [{name: a, address: \":80\"}]\nroutes: [{tcp: {upstream: x}}]\n";
+    const auto room = [&](const std::string& rest) {
+        return read(tcp + rest).upstreams.front().options.connections_max;
+    };
+    EXPECT_EQ(room("upstreams: {x: {endpoints: [\"h:1\"]}}\n"), 10'000u);
+    EXPECT_EQ(room("upstreams: {x: {endpoints: [\"h:1\"], connections_max: 5}}\n"), 5u);
+    EXPECT_EQ(room("upstreams: {x: {endpoints: [\"h:1\"]}}\ndefaults: {upstream: {connections_max: 7}}\n"), 7u);
+}
+
 } // namespace
 } // namespace headgate::gateway

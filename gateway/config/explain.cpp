@@ -243,7 +243,7 @@ private:
         print("  goes to the upstream {} ({})", u->name, place(path_of("upstreams", u->name)));
         if (shared) print(", weight {}", w.weight);
         for (const endpoint_config& e : u->endpoints) {
-            print("{} {}", &e == &u->endpoints.front() ? ":" : ",", e.where.text());
+            print("{} {}", &e == &u->endpoints.front() ? ":" : ",", e.srv.empty() ? e.where.text() : e.srv);
             if (e.weight != 1) print(" weight {}", e.weight);
         }
         print("\n");

@@ -39,6 +39,16 @@ bool is_retry_condition(std::string& text) {
     return add_retry_condition(any, text);
 }
 
+bool is_srv_name(std::string& text) {
+    return text.starts_with('_') && text.contains("._") && text.find('.', text.find("._") + 1) != std::string::npos &&
+           is_route_host(text.substr(text.find('.', text.find("._") + 1) + 1));
+}
+
+// An address with a port, and not all addresses.
+bool is_nameserver(std::string& text) {
+    return !text.starts_with(':') && !text.starts_with("unix:") && address::parse(text).has_value();
+}
+
 bool is_host_to_match(std::string& text) {
     text = http::lower_case(text);
     return is_route_host(text);
@@ -135,6 +145,9 @@ const text_format media_type{"a media type without parameters, or all of a kind:
 const text_format coding{"zstd, gzip or br", "gzip", "^(zstd|gzip|br)$", &is_coding};
 const text_format statuses{"statuses from 200 to 599: a range, or one", "200-299", "^[0-9]{3}(-[0-9]{3})?$",
                            &is_statuses, true};
+const text_format srv_name{"the name of an SRV record", "_http._tcp.example.org", "^_[^.]+\\._[^.]+\\..+$",
+                           &is_srv_name};
+const text_format nameserver{"address:port", "127.0.0.1:53", "^.+:[0-9]+$", &is_nameserver};
 const text_format retry_condition{
     "connect_failure, reset, timeout, gateway_error, 5xx, a status from 400 to 599, or a range of them", "reset",
     "^(connect_failure|reset|timeout|gateway_error|5xx|[45][0-9]{2}(-[45][0-9]{2})?)$", &is_retry_condition, true};

@@ -43,6 +43,8 @@ extern const text_format media_type;    // or all of a kind; in lower case after
 extern const text_format coding;        // a content coding for which files have an extension
 extern const text_format statuses;      // a status_range
 extern const text_format retry_condition;
+extern const text_format srv_name;
+extern const text_format nameserver;
 
 } // namespace formats
 

@@ -87,6 +87,9 @@ TEST(ConfigTables, EachOptionHasAMemberOfItsOwn) {
     check_options<retry_budget_options>(tables::retry_budget);
     check_options<circuit_breaker_options>(tables::circuit_breaker);
     check_options<compression_options>(tables::compression);
+    check_options<sticky_cookie_options>(tables::sticky_cookie);
+    check_options<dns_options>(tables::dns);
+    check_options<name_options>(tables::names);
 }
 
 TEST(ConfigTables, DefaultsAreRightValues) {
@@ -196,6 +199,10 @@ TEST(ConfigTables, FormatsTakeTheirExamplesAndRefuseOthers) {
         {formats::retry_condition, "404-399"},
         {formats::retry_condition, "302"},
         {formats::retry_condition, "resets"},
+        {formats::srv_name, "http._tcp.example.org"},
+        {formats::srv_name, "_http._tcp"},
+        {formats::nameserver, ":53"},
+        {formats::nameserver, "127.0.0.1"},
     };
     for (const auto& [format, wrong] : cases) {
         std::string right(format.example);

@@ -7,6 +7,7 @@
 
 #include <ares.h>
 #include <arpa/inet.h>
+#include <arpa/nameser.h>
 
 namespace headgate {
 
@@ -63,6 +64,82 @@ bool parse_literal(std::string_view host, std::uint16_t port, address& out) noex
     return true;
 }
 
+std::uint16_t number16(const unsigned char* at) noexcept { return static_cast<std::uint16_t>(at[0] << 8 | at[1]); }
+std::uint32_t number32(const unsigned char* at) noexcept {
+    return std::uint32_t{number16(at)} << 16 | number16(at + 2);
+}
+
+// Reads the SRV records of an answer (RFC 1035, section 4.1; RFC 2782). c-ares has a function for that, which does not
+// tell the TTL; names are expanded by c-ares, which knows where they may point to.
+class srv_reader {
+public:
+    srv_reader(const unsigned char* bytes, int size) noexcept : all_(bytes), size_(size), at_(bytes) {}
+
+    std::optional<found_records> read(std::size_t records_max) {
+        if (left() < NS_HFIXEDSZ) return std::nullopt;
+        const int questions = number16(all_ + 4);
+        const int answers = number16(all_ + 6);
+        at_ += NS_HFIXEDSZ;
+        for (int i = 0; i < questions; ++i)
+            if (!name() || !skip(NS_QFIXEDSZ)) return std::nullopt;
+        found_records out{.records = {}, .ttl = forever};
+        for (int i = 0; i < answers; ++i)
+            if (!record(out, records_max)) return std::nullopt;
+        return out;
+    }
+
+private:
+    std::ptrdiff_t left() const noexcept { return size_ - (at_ - all_); }
+    bool skip(std::ptrdiff_t n) noexcept {
+        if (left() < n) return false;
+        at_ += n;
+        return true;
+    }
+    std::optional<std::string> name() {
+        char* text = nullptr;
+        long used = 0;
+        if (left() <= 0 || ::ares_expand_name(at_, all_, static_cast<int>(size_), &text, &used) != ARES_SUCCESS)
+            return std::nullopt;
+        std::string out(text);
+        ::ares_free_string(text);
+        at_ += used;
+        return out;
+    }
+    bool record(found_records& out, std::size_t records_max) {
+        if (!name() || left() < NS_RRFIXEDSZ) return false;
+        const std::uint16_t type = number16(at_);
+        const auto ttl = std::chrono::seconds(number32(at_ + 4));
+        const std::uint16_t length = number16(at_ + 8);
+        at_ += NS_RRFIXEDSZ;
+        if (left() < length) return false;
+        const unsigned char* const end = at_ + length;
+        out.ttl = std::min<duration>(out.ttl, ttl); // of aliases, too
+        if (type == ns_t_srv && out.records.size() < records_max) {
+            constexpr std::ptrdiff_t numbers = 6;
+            if (length <= numbers) return false;
+            srv_record r{
+                .target = {}, .port = number16(at_ + 4), .priority = number16(at_), .weight = number16(at_ + 2)};
+            at_ += numbers;
+            auto target = name();
+            if (!target) return false;
+            r.target = std::move(*target);
+            out.records.push_back(std::move(r));
+        }
+        at_ = end;
+        return true;
+    }
+
+    const unsigned char* all_;
+    std::ptrdiff_t size_;
+    const unsigned char* at_;
+};
+
+// What a lookup has found: one of them.
+struct lookup_answer {
+    found_addresses addresses{};
+    found_records records{};
+};
+
 // As c-ares takes a list of servers: a comma between them.
 std::string server_list(const std::vector<address>& servers) {
     std::string list;
@@ -82,8 +159,11 @@ const std::error_category& resolver_category() noexcept {
 // others.
 class resolver::lookup {
 public:
-    lookup(resolver& home, const std::string& host, std::uint16_t port, duration limit)
-        : home_(home), host_(host), port_(port), limit_(limit) {
+    using answer = lookup_answer;
+    enum class kind : std::uint8_t { addresses, services };
+
+    lookup(resolver& home, kind what, const std::string& host, std::uint16_t port, duration limit)
+        : home_(home), what_(what), host_(host), port_(port), limit_(limit) {
         ++home_.lookups_;
         retry_.self = deadline_.self = this;
         retry_.fire = [](timer& t) {
@@ -111,10 +191,14 @@ public:
         }
         static constexpr ares_socket_functions functions{&open, &close, &connect, &receive, &send};
         ::ares_set_socket_functions(channel_, &functions, this);
-        ares_addrinfo_hints hints{};
-        hints.ai_family = AF_UNSPEC;
-        hints.ai_socktype = SOCK_STREAM;
-        ::ares_getaddrinfo(channel_, host_.c_str(), nullptr, &hints, &found, this);
+        if (what_ == kind::services) {
+            ::ares_query(channel_, host_.c_str(), ns_c_in, ns_t_srv, &found_services, this);
+        } else {
+            ares_addrinfo_hints hints{};
+            hints.ai_family = AF_UNSPEC;
+            hints.ai_socktype = SOCK_STREAM;
+            ::ares_getaddrinfo(channel_, host_.c_str(), nullptr, &hints, &found, this);
+        }
         return done_;
     }
     void await_suspend(std::coroutine_handle<> h) {
@@ -122,7 +206,7 @@ public:
         loop::current().arm(deadline_, limit_);
         arm_retry();
     }
-    result<std::vector<address>> await_resume() { return std::move(result_); }
+    result<answer> await_resume() { return std::move(result_); }
 
 private:
     struct own_timer : timer {
@@ -139,7 +223,7 @@ private:
         address peer;
     };
 
-    void end(result<std::vector<address>> r) {
+    void end(result<answer> r) {
         done_ = true;
         result_ = std::move(r);
         retry_.disarm();
@@ -154,16 +238,30 @@ private:
             self.end(std::unexpected(resolver_error(status)));
             return;
         }
-        std::vector<address> addresses;
-        for (const ares_addrinfo_node* n = info->nodes; n && addresses.size() < self.home_.options_.addresses_max;
+        found_addresses all{.addresses = {}, .ttl = forever};
+        for (const ares_addrinfo_node* n = info->nodes; n && all.addresses.size() < self.home_.options_.addresses_max;
              n = n->ai_next) {
-            addresses.emplace_back(n->ai_addr, n->ai_addrlen);
-            addresses.back().set_port(self.port_);
+            all.addresses.emplace_back(n->ai_addr, n->ai_addrlen);
+            all.addresses.back().set_port(self.port_);
+            all.ttl = std::min<duration>(all.ttl, std::chrono::seconds(n->ai_ttl));
         }
-        if (addresses.empty())
+        if (all.addresses.empty())
             self.end(std::unexpected(resolver_error(ARES_ENODATA)));
         else
-            self.end(std::move(addresses));
+            self.end(answer{.addresses = std::move(all)});
+    }
+
+    static void found_services(void* arg, int status, int, unsigned char* bytes, int size) {
+        auto& self = *static_cast<lookup*>(arg);
+        if (self.done_) return;
+        if (status != ARES_SUCCESS) return self.end(std::unexpected(resolver_error(status)));
+        auto all = srv_reader(bytes, size).read(self.home_.options_.addresses_max);
+        if (!all)
+            self.end(std::unexpected(resolver_error(ARES_EBADRESP)));
+        else if (all->records.empty())
+            self.end(std::unexpected(resolver_error(ARES_ENODATA)));
+        else
+            self.end(answer{.records = std::move(*all)});
     }
 
     // Lets c-ares go on, with what one socket can do or with what is overdue. Resumes the waiter, which destroys this,
@@ -259,6 +357,7 @@ private:
     }
 
     resolver& home_;
+    kind what_;
     const std::string& host_;
     std::uint16_t port_;
     duration limit_;
@@ -268,7 +367,7 @@ private:
     own_timer deadline_;
     bool done_ = false;
     bool received_ = false; // whether c-ares has read since this was last asked
-    result<std::vector<address>> result_;
+    result<answer> result_;
     std::coroutine_handle<> h_;
 };
 
@@ -287,10 +386,31 @@ resolver::resolver(resolver_options o) : options_(std::move(o)) {
 resolver::~resolver() { ::ares_destroy(settings_); }
 
 task<result<std::vector<address>>> resolver::resolve(std::string host, std::uint16_t port, duration limit) {
-    if (address literal; parse_literal(host, port, literal)) co_return std::vector{literal};
-    if (host.empty() || host.contains('\0')) co_return std::unexpected(resolver_error(ARES_EBADNAME));
-    if (lookups_ >= options_.lookups_max) co_return std::unexpected(make_error_code(errc::overloaded));
-    co_return co_await lookup(*this, host, port, limit);
+    auto found = co_await lookup_addresses(std::move(host), port, limit);
+    if (!found) co_return std::unexpected(found.error());
+    co_return std::move(found->addresses);
+}
+
+std::error_code resolver::refusal(const std::string& name) const {
+    if (name.empty() || name.contains('\0')) return resolver_error(ARES_EBADNAME);
+    if (lookups_ >= options_.lookups_max) return make_error_code(errc::overloaded);
+    return {};
+}
+
+task<result<found_addresses>> resolver::lookup_addresses(std::string host, std::uint16_t port, duration limit) {
+    if (address literal; parse_literal(host, port, literal))
+        co_return found_addresses{.addresses = {literal}, .ttl = forever};
+    if (const auto no = refusal(host)) co_return std::unexpected(no);
+    auto found = co_await lookup(*this, lookup::kind::addresses, host, port, limit);
+    if (!found) co_return std::unexpected(found.error());
+    co_return std::move(found->addresses);
+}
+
+task<result<found_records>> resolver::lookup_srv(std::string name, duration limit) {
+    if (const auto no = refusal(name)) co_return std::unexpected(no);
+    auto found = co_await lookup(*this, lookup::kind::services, name, 0, limit);
+    if (!found) co_return std::unexpected(found.error());
+    co_return std::move(found->records);
 }
 
 } // namespace headgate

@@ -301,6 +301,20 @@ class ToUpstreams(TlsCase):
     def to(self, port, tls):
         return self.listener() + f"routes: [{{proxy: {{upstream: a}}}}]\nupstreams: {{a: {{endpoints: ['127.0.0.1:{port}'], tls: {tls}}}}}\n"
 
+    def test_health_checks(self):
+        """Whoever cannot prove who it is is down."""
+        good, wrong = self.serve_tls(*self.www), self.serve_tls(*self.wild)
+        self.run_with(self.listener() + "routes: [{proxy: {upstream: a}}]\n"
+                      f"upstreams: {{a: {{endpoints: ['127.0.0.1:{good}', '127.0.0.1:{wrong}'], "
+                      f"tls: {{ca: {self.ca.pem}, server_name: www.example.org}}, ejection: {{consecutive_failures: 0}}, "
+                      "health_check: {type: http, interval: 100ms, timeout: 10s}}}\n", workers=1)
+        self.measure_between_checks()
+        said = "headgate: upstream a: 127.0.0.1:%d is found to be down"
+        eventually(lambda: said % wrong in self.gateway.errors, 20)
+        for _ in range(20):
+            self.assertEqual(self.client().exchange().status, 200)
+        self.assertNotIn(said % good, self.gateway.errors)
+
     def test_verified_and_not(self):
         pem, key = self.www
         port = self.serve_tls(pem, key)

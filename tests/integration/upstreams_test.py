@@ -242,15 +242,10 @@ class Load:
 
 
 class UpstreamCase(RunCase):
-    def start_upstream(self, endpoints, options=""):
+    def start_upstream(self, endpoints, options="", route=""):
         names = ", ".join(f"'{e}'" for e in endpoints)
-        self.run_with(self.listener() + "routes: [{proxy: {upstream: x}}]\n"
+        self.run_with(self.listener() + f"routes: [{{proxy: {{upstream: x{route}}}}}]\n"
                       f"upstreams: {{x: {{endpoints: [{names}]{options}}}}}\n", workers=1)
-
-    def measure_between_checks(self):
-        # A check may have been under way when the gateway was measured: at rest there is none.
-        counts = [eventually(lambda: LeakCheck(self.gateway, 1)) for _ in range(10)]
-        self.leaks = min(counts, key=lambda check: check.rest["frames"])
 
     def ask(self, count):
         """The answers to so many requests, one after the other: bodies, and statuses of failures."""
@@ -333,6 +328,32 @@ class Ejection(UpstreamCase):
         self.assertEqual(load.failures, [])
 
 
+    def test_killed_and_back_under_load_with_retries(self):
+        """Then nothing fails at all: what was in progress is sent to the other."""
+        a, b = self.origin_named("a"), self.origin_named("b")
+        self.start_upstream([a.name, b.name], ", ejection: {consecutive_failures: 2, base_ejection_time: 300ms}, "
+                            "retry_budget: {budget_percent: 100}",
+                            ", retries: {retry_on: [connect_failure, reset], num_retries: 3}")
+        load = Load(self.gateway.address, 8)
+        self.addCleanup(load.close)
+        for _ in range(3):
+            load.wait("a", 20)
+            a.close()
+            load.wait("b", 300)
+            a = self.origin_named("a", port=a.address[1])
+        load.wait("a", 100)
+        load.close()
+        self.assertEqual(set(load.taken()), {"a", "b"})
+        self.assertEqual(load.failures, [])
+
+    def test_it_is_said(self):
+        good, bad = self.origin_named("good"), self.origin_named("bad", broken)
+        self.start_upstream([good.name, bad.name], ", ejection: {consecutive_failures: 2, base_ejection_time: 100ms}")
+        self.ask(20)
+        for text in ("is ejected for its failures", "has its share again"):
+            eventually(lambda: self.ask(1) and f"headgate: upstream x: {bad.name} {text}" in self.gateway.errors, 5, text)
+
+
 class HealthChecks(UpstreamCase):
     """Each worker asks each endpoint every 100 ms, and some more."""
 
@@ -378,6 +399,19 @@ class HealthChecks(UpstreamCase):
         self.origin_named("third", port=second.address[1])
         eventually(lambda: "third" in self.ask(20), 10 * SLACK)
 
+    def test_idle_connections_to_who_is_down_are_closed(self):
+        well = threading.Event()
+        well.set()
+        first, second = self.origin_named("first"), self.origin_named("second", self.serve_unwell(well))
+        self.start_checked([first.name, second.name], "type: http, path: /health")
+        self.assertEqual(set(self.ask(60)), {"first", "second"})
+        self.assertEqual(self.gateway.live()["upstream_idle"], 2)
+        well.clear()
+        eventually(lambda: self.gateway.live()["upstream_idle"] == 1, 10 * SLACK)
+        eventually(lambda: f"headgate: upstream x: {second.name} is found to be down" in self.gateway.errors)
+        well.set()
+        eventually(lambda: f"headgate: upstream x: {second.name} is found to be up" in self.gateway.errors, 10 * SLACK)
+
     def test_checks_end_when_the_upstream_is_changed_or_gone(self):
         first, second = self.origin_named("first"), self.origin_named("second")
         self.start_checked([first.name], "type: tcp")
@@ -419,6 +453,66 @@ class Balancing(UpstreamCase):
             answer = self.client().exchange("GET", "/", ("Cookie", f"other=1; sid={i}")).data
             self.assertEqual(homes.setdefault(i, answer), answer)
         self.assertEqual(set(homes.values()), {b"a", b"b", b"c"})
+
+
+class Sticky(UpstreamCase):
+    def start_sticky(self, names="abc", options="", more=""):
+        self.homes = {name: self.origin_named(name) for name in names}
+        self.start_upstream([o.name for o in self.homes.values()],
+                            f", balancing: {{policy: round_robin}}, sticky_cookie: {{name: home{options}}}{more}")
+
+    def ask_with(self, *cookies):
+        fields = [("Cookie", "; ".join(cookies))] if cookies else []
+        client = self.client()
+        answer = client.exchange("GET", "/", *fields)
+        client.close()
+        return answer.data.decode(), answer.head.get("Set-Cookie")
+
+    def test_a_client_comes_back(self):
+        self.start_sticky()
+        tokens = {}
+        for _ in range(6):
+            home, cookie = self.ask_with()
+            self.assertRegex(cookie, "^home=[0-9a-f]{16}; Path=/; HttpOnly; SameSite=Lax$")
+            tokens[home] = cookie.split(";")[0]
+        self.assertEqual(len(set(tokens.values())), 3)
+        for home, token in tokens.items():
+            for _ in range(5):
+                self.assertEqual(self.ask_with("a=1", token, "b=2"), (home, None))
+        for forged in ("home=", "home=0123456789abcdef", "home=127.0.0.1:80", "home=" + "f" * 100):
+            self.assertIsNotNone(self.ask_with(forged)[1])
+
+    def test_attributes(self):
+        self.start_sticky(options=", ttl: 90s, path: /app, secure: true, same_site: none")
+        self.assertRegex(self.ask_with()[1], "^home=[0-9a-f]{16}; Path=/app; Max-Age=90; HttpOnly; Secure; SameSite=None$")
+
+    def test_an_endpoint_that_is_gone_is_replaced(self):
+        self.start_sticky("ab", more=", ejection: {consecutive_failures: 1}")
+        home, cookie = self.ask_with()
+        token = cookie.split(";")[0]
+        self.homes[home].close()
+        other, fresh = self.ask_with(token)
+        self.assertNotEqual(other, home)
+        self.assertEqual(self.ask_with(fresh.split(";")[0]), (other, None))
+
+    def test_a_secret_makes_the_same_values_again(self):
+        cookies = set()
+        origin = self.origin_named("a")
+        for _ in range(2):
+            if self.gateway:
+                self.gateway.stop()
+            self.start_upstream([origin.name], ", sticky_cookie: {name: home, secret: hush}")
+            cookies.add(self.ask_with()[1])
+        self.assertEqual(len(cookies), 1)
+
+    def test_a_reload_keeps_what_clients_have(self):
+        self.start_sticky("ab")
+        home, cookie = self.ask_with()
+        names = ", ".join(f"'{o.name}'" for o in self.homes.values())
+        self.reload(self.listener() + "routes: [{proxy: {upstream: x}}]\n"
+                    f"upstreams: {{x: {{endpoints: [{names}], queue_max: 7, sticky_cookie: {{name: home}}}}}}\n", workers=1)
+        for _ in range(5):
+            self.assertEqual(self.ask_with(cookie.split(";")[0]), (home, None))
 
 
 class Circuit(UpstreamCase):

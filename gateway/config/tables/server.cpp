@@ -11,6 +11,16 @@ using std::string_view;
 
 using so = headgate::gateway::server_options;
 
+using no = name_options;
+
+constexpr config_field name_fields[] = {
+    by_default("as /etc/resolv.conf says",
+               texts<&no::nameservers>("nameservers", formats::nameserver,
+                                       "DNS servers, in the order in which they are asked.")),
+    time<&no::timeout>("timeout", "For an answer, the first time. Doubled at each round."),
+    count<&no::tries>("tries", 1, 100, "Rounds over all servers."),
+};
+
 constexpr config_field server_fields[] = {
     by_default("one per core", count<&so::workers>("workers", 1, 1024,
                                                    "Threads, each with its own event loop and listeners. A Unix socket "
@@ -41,6 +51,7 @@ constexpr config_field server_fields[] = {
             "memory_limit", memory_limit_min, 1024 * tib,
             "What all streams together hold in buffers, and a share for each request. As it comes nearer streams "
             "get smaller buffers; at it, requests are answered 503 and connections of tcp listeners reset."))),
+    section<&so::resolver>("resolver", tables::names, "How the names of endpoints are looked up."),
     count<&so::splice_pipes_max>("splice_pipes_max", 0, many, "Kernel pipes per worker. Streams beyond are copied."),
     time<&so::alive, &tcp_liveness::probe_after>("tcp_keepalive_time",
                                                  "Without traffic until a peer, client or upstream, is probed. Without "
@@ -62,6 +73,7 @@ constexpr config_field admin_fields[] = {
 } // namespace
 
 constinit const config_table admin{"admin", "", admin_fields, {}, "", &built_in<ao>};
+constinit const config_table names{"resolver", "", name_fields, {}, "", &built_in<no>};
 constinit const config_table server{"server", "", server_fields, {}, "", &built_in<so>};
 
 } // namespace headgate::gateway::tables

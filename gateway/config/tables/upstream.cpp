@@ -64,6 +64,33 @@ constexpr config_field circuit_breaker_fields[] = {
                                  "one fails it is open again."),
 };
 
+using sc = headgate::gateway::sticky_cookie_options;
+
+constexpr string_view same_sites[] = {"lax", "strict", "none"};
+
+constexpr config_field sticky_cookie_fields[] = {
+    by_default("", text<&sc::name>("name", formats::header_name, "Of the cookie. Without it there is none.")),
+    or_none(time<&sc::ttl>("ttl", "How long the client keeps it. none: as long as its session.")),
+    text<&sc::path>("path", formats::path, "The paths for which the client sends it."),
+    flag<&sc::secure>("secure", "Whether it is only for TLS. For a client that came by TLS it always is."),
+    one_of<same_sites, &sc::same_site>("same_site", "Which pages of other sites may cause it to be sent."),
+    by_default("by chance, at each start",
+               text<&sc::secret>("secret", formats::any,
+                                 "What its values are made with. The same secret on several "
+                                 "machines, and after a restart, makes the same values.")),
+};
+
+using dn = headgate::gateway::dns_options;
+
+constexpr string_view resolve_modes[] = {"first", "all"};
+
+constexpr config_field dns_fields[] = {
+    one_of<resolve_modes, &dn::resolve>("resolve", "first: a name is one endpoint, whose addresses are tried in order. "
+                                                   "all: each of its addresses is an endpoint of its own."),
+    time<&dn::refresh_min>("refresh_min", "Between two lookups, however short the TTL of an answer is."),
+    time<&dn::refresh_max>("refresh_max", "The same, however long it is."),
+};
+
 using ba = headgate::gateway::balancing_options;
 
 constexpr config_field balancing_fields[] = {
@@ -86,7 +113,8 @@ constexpr config_field upstream_option_fields[] = {
     or_none(count<&uo::requests_per_connection_max>("requests_per_connection_max", 1, many,
                                                     "Requests on a connection: closed after the last.")),
     count<&uo::connections_max>("connections_max", 1, many,
-                                "Connections per worker, in use or in the making. Who needs one more waits."),
+                                "Connections per worker, in use or in the making. Who needs one more waits. 10000 for "
+                                "the upstream of a tcp route, unless it is set."),
     count<&uo::queue_max>("queue_max", 0, many, "How many wait for a connection, per worker: 503, or a reset."),
     time<&uo::queue_timeout>("queue_timeout", "For a connection to become free: 503, or a reset."),
     one_of<proxy_protocols, &uo::proxy_protocol>("proxy_protocol",
@@ -103,6 +131,11 @@ constexpr config_field upstream_option_fields[] = {
     section<&uo::circuit_breaker>("circuit_breaker", tables::circuit_breaker,
                                   "When nothing is sent for a while, because too much has failed. Each worker for "
                                   "itself."),
+    section<&uo::sticky_cookie>("sticky_cookie", tables::sticky_cookie,
+                                "A cookie that brings a client back to the endpoint that has answered it first."),
+    or_none(time<&uo::slow_start>("slow_start", "In which the weight of an endpoint grows from a tenth to all of it, "
+                                                "when it is new or has come back.")),
+    section<&uo::dns>("dns", tables::dns, "How often the names of endpoints are looked up, and what is made of them."),
 };
 
 using de = config_defaults;
@@ -111,9 +144,14 @@ using ec = endpoint_config;
 using uc = upstream_config;
 
 constexpr config_field endpoint_fields[] = {
-    required(text<&ec::where>("address", formats::endpoint, "host:port; an IPv6 address in brackets.")),
+    text<&ec::where>("address", formats::endpoint, "host:port; an IPv6 address in brackets."),
+    text<&ec::srv>("srv", formats::srv_name,
+                   "An SRV record: its hosts, with their ports, priorities and weights, are endpoints."),
     count<&ec::weight>("weight", 0, 10'000, "Its share of the requests. 0 for none."),
 };
+
+constexpr string_view address_or_srv[] = {"address", "srv"};
+constexpr config_alternatives endpoint_alternatives[] = {{address_or_srv, true}};
 
 constexpr auto any_endpoint = [](const de&, string_view) { return ec{}; };
 
@@ -157,10 +195,13 @@ constinit const config_table ejection{"ejection", "", ejection_fields, {}, "", &
 constinit const config_table health_check{"health_check", "", health_check_fields, {}, "", &built_in<hc>};
 constinit const config_table retry_budget{"retry_budget", "", retry_budget_fields, {}, "", &built_in<rb>};
 constinit const config_table circuit_breaker{"circuit_breaker", "", circuit_breaker_fields, {}, "", &built_in<cb>};
+constinit const config_table sticky_cookie{"sticky_cookie", "", sticky_cookie_fields, {}, "", &built_in<sc>};
+constinit const config_table dns{"dns", "", dns_fields, {}, "", &built_in<dn>};
 constinit const config_table balancing{"balancing", "", balancing_fields, {}, "", &built_in<ba>};
 constinit const config_table upstream_options{
     "the options of an upstream", "", upstream_option_fields, {}, "", &built_in<uo>};
-constinit const config_table endpoint{"an endpoint", "", endpoint_fields, {}, "address", &built_in<ec>};
+constinit const config_table endpoint{"an endpoint",         "",        endpoint_fields,
+                                      endpoint_alternatives, "address", &built_in<ec>};
 constinit const config_table upstream_tls{"tls of an upstream", "", upstream_tls_fields, {}, "", &built_in<ut>};
 constinit const config_table upstream{"an upstream", "", upstream_fields, {}, "", &built_in<uc>};
 

@@ -47,14 +47,14 @@ class Connection(Wire):
 
 
 class Origin:
-    """Listens on 127.0.0.1, on a port of its own unless told. Keeps every connection there ever was in `connections`."""
+    """Listens on 127.0.0.1, unless told, and on a port of its own, unless told. Keeps every connection there ever was in `connections`."""
 
-    def __init__(self, script=None, receive_buffer=None, backlog=1024, port=0):
-        self.listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    def __init__(self, script=None, receive_buffer=None, backlog=1024, port=0, host="127.0.0.1"):
+        self.listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.listener.bind(("127.0.0.1", port))
+        self.listener.bind((host, port))
         self.listener.listen(backlog)
         self.address = self.listener.getsockname()
         self.script = script
@@ -69,7 +69,7 @@ class Origin:
 
     @property
     def name(self):
-        return "%s:%d" % self.address
+        return "%s:%d" % self.address[:2]
 
     def url(self):
         return f"http://{self.name}"

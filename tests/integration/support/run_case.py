@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import tempfile
+import time
 from pathlib import Path
 
 from .case import GatewayCase, LeakCheck
@@ -57,6 +58,14 @@ class RunCase(GatewayCase):
         self.write(f"server: {{workers: {workers}{more}}}\n" + text)
         self.gateway = Gateway("run", None, arguments=["-c", str(self.file)])
         self.leaks = eventually(lambda: LeakCheck(self.gateway, workers), 5, "the gateway is at rest when started")
+
+    def measure_between_checks(self):
+        """With one worker. A health check or a lookup may have been under way when the gateway was measured: at rest
+        there is none."""
+        begun, counts = time.monotonic(), []
+        while len(counts) < 10 or time.monotonic() - begun < 0.4:
+            counts.append(eventually(lambda: LeakCheck(self.gateway, 1)))
+        self.leaks = min(counts, key=lambda check: check.rest["frames"])
 
     def reload(self, text, workers=2, good=True):
         self.write(f"server: {{workers: {workers}{self.more}}}\n" + text)
