@@ -186,7 +186,7 @@ private:
             if (const listener* l = admin_.listening())
                 sockets.push_back(
                     {.name = admin_socket, .fd = owned_fd::copy_of(l->fd()), .keep_path = l->keeps_path()});
-            return successor::start(from_.arguments, std::move(sockets));
+            return successor::start(from_.arguments, sockets);
         } catch (const std::exception& e) {
             return std::unexpected(e.what());
         }

@@ -72,7 +72,7 @@ public:
 } // namespace
 
 std::expected<successor, std::string> successor::start(const std::vector<std::string>& arguments,
-                                                       std::vector<handed_socket> sockets) {
+                                                       const std::vector<handed_socket>& sockets) {
     auto ends = socket_pair();
     if (!ends) return std::unexpected("cannot start another process: " + ends.error().message());
     const int beyond = first_handed_fd + static_cast<int>(sockets.size()) + 1;

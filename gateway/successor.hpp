@@ -18,7 +18,7 @@ public:
     // Starts the program anew, with the same arguments and environment, and hands it the sockets. It is found as it was
     // the first time, by arguments[0]. The error is for people.
     static std::expected<successor, std::string> start(const std::vector<std::string>& arguments,
-                                                       std::vector<handed_socket> sockets);
+                                                       const std::vector<handed_socket>& sockets);
     successor(successor&& o) noexcept : pid_(std::exchange(o.pid_, -1)), report_(std::move(o.report_)) {}
     successor& operator=(successor&&) = delete;
     ~successor();
