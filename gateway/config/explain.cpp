@@ -262,7 +262,8 @@ private:
             std::string from = place(path_of(own, f.key));
             if (from.empty())
                 if (from = place(path_of(defaults, f.key)); !from.empty()) from += ", defaults";
-            const std::string value = write_scalar(f, f.load(object));
+            std::string value = write_scalar(f, f.load(object));
+            if (f.key == "secret" && !value.empty()) value = "(not shown)";
             print("    {:<36}{:<11} {}\n", key, value.empty() ? "-" : value, from.empty() ? "built in" : from);
         }
     }
