@@ -55,6 +55,7 @@ stream<row_batch> postgres::rows(query q, std::vector<parameter> values, query_o
                                                         detail::postgres_row_reader(options_.read_only, o));
 }
 
+// A query with parameters is refused when its values, which there are none of, are bound.
 stream<chunk> postgres::csv(query q, csv_options format, query_options o) {
     return read<detail::postgres_copy_reader, chunk>(
         &pool_, std::move(q), {}, o, detail::postgres_copy_reader(options_.read_only, std::move(format), o));

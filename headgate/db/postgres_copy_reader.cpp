@@ -26,11 +26,6 @@ std::string postgres_copy_reader::copy_sql(const query& q) const {
 
 void postgres_copy_reader::begin(postgres_session& s, const query& q, const std::vector<parameter>&, time_point until) {
     start(s, until);
-    if (q.parameters() != 0) {
-        s.set_running(false);
-        return fail({.code = make_error_code(std::errc::invalid_argument),
-                     .message = "a query with parameters cannot be copied"});
-    }
     unsent_ = true;
     if (!PQsendQuery(conn(), copy_sql(q).c_str())) broke_off();
 }
