@@ -21,6 +21,9 @@ struct query_options {
     std::size_t row_bytes_max = 64 * 1024 * 1024;
     // The longest time that a row is kept back to fill its batch with others.
     duration gather = std::chrono::milliseconds(10);
+    // PostgreSQL: if not 0, the query is a cursor of the server, from which so many rows are fetched at a time: between
+    // two fetches the server does nothing. Otherwise it sends on, as far as buffers take it.
+    std::size_t fetch_rows = 0;
 };
 
 // A database as a source of rows: PostgreSQL (postgres.hpp) or SQLite (sqlite.hpp). For one thread; must outlive its

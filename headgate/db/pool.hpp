@@ -88,7 +88,9 @@ private:
 // `size` counts every connection until it is closed: a query that was given up keeps its place until the server has
 // confirmed that it has stopped.
 //
-// Must outlive who waits in `acquire`; connections that are lent are closed when their leases end.
+// Must outlive who waits in `acquire`; connections that are lent are closed when their leases end. Who is about to
+// destroy a pool waits for `recovered` first, for a while: a query that was given up and not cancelled yet runs on in
+// the server until that notices that nobody is there.
 class pool {
 public:
     // `make` must outlive the pool.

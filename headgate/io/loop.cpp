@@ -58,26 +58,30 @@ slot& loop::slot_of(int fd) {
     return (*slots_[b])[static_cast<std::size_t>(fd) % slots_per_block];
 }
 
-result<slot*> loop::open(int fd) {
+result<slot*> loop::watch(int fd) {
     slot* known = nullptr;
     try {
         known = &slot_of(fd);
     } catch (const std::bad_alloc&) {
-        kernel_.close(fd);
         return std::unexpected(system_error_code(ENOMEM));
     }
     slot& s = *known;
     const std::uint64_t tag = std::uint64_t{s.generation} << 32 | static_cast<std::uint32_t>(fd);
-    if (const int r = kernel_.watch(fd, tag); r < 0) {
-        const linger reset{.l_onoff = 1, .l_linger = 0}; // the peer of a connection must not see an orderly end
-        kernel_.set_option(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-        kernel_.close(fd);
-        return std::unexpected(system_error_code(-r));
-    }
+    if (const int r = kernel_.watch(fd, tag); r < 0) return std::unexpected(system_error_code(-r));
     s.fd = fd;
     s.readable = s.writable = s.peer_closed = s.broken = false;
     ++open_;
     return &s;
+}
+
+result<slot*> loop::open(int fd) {
+    result<slot*> s = watch(fd);
+    if (!s) {
+        const linger reset{.l_onoff = 1, .l_linger = 0}; // the peer of a connection must not see an orderly end
+        kernel_.set_option(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        kernel_.close(fd);
+    }
+    return s;
 }
 
 int loop::forget(slot& s) noexcept {

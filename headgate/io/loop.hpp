@@ -85,6 +85,8 @@ public:
     // failure the descriptor is closed, a connection with a reset.
     result<slot*> open(int fd);
     void close(slot& s) noexcept;
+    // Watches a descriptor that somebody else will close, until it is released. On failure nothing has happened to it.
+    result<slot*> watch(int fd);
     // Gives the descriptor back, open and unwatched, without its layer.
     int release(slot& s) noexcept;
 
