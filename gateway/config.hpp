@@ -57,6 +57,7 @@ struct respond_action {
     std::string body{};
     std::string content_type = "text/plain; charset=utf-8";
     header_edits headers{}; // `remove` is not used
+    compression_options compression{};
 };
 
 // Serves files below a folder.
@@ -69,6 +70,7 @@ struct static_action {
     std::optional<std::string> cache_control{};
     std::vector<std::pair<std::string, std::string>> mime_types{}; // by extension, in lower case
     header_edits headers{};                                        // `remove` is not used
+    compression_options compression{};                             // of what has no variant
     duration client_idle_timeout = 60s;
     std::uint64_t client_rate_min = 240;
     duration rate_grace = 10s;

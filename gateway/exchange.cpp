@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include <gateway/compression.hpp>
 #include <gateway/forward.hpp>
 #include <gateway/outgoing.hpp>
 #include <gateway/path.hpp>
@@ -263,6 +264,7 @@ task<upstream_lease> exchange(request& rq, route r) {
         return u ? u->key_of(&rq.parsers->request.head(), rq.client_address.view()) : pick_key();
     };
     course c(r, key_at(r.upstream), key_at(r.fallback));
+    rq.coding = wanted_coding(r.options.compression, rq.parsers->request.head().headers);
     chunk upstream_head = take_upstream_head(rq, r); // before anything fails: it must not be seen again
     if (upstream_head.empty()) {
         rq.why = cause::client_protocol;

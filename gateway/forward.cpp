@@ -64,14 +64,27 @@ std::size_t bytes_of(const header_edits* edits) {
 // Fields that are written anew from what was understood.
 bool rewritten(field f) { return f == field::content_length || f == field::transfer_encoding; }
 
+// Fields that speak of the very bytes of a representation, and are wrong when it is coded (RFC 9530; RFC 9110, section
+// 14.3).
+bool is_of_bytes(const http::header& h) {
+    constexpr std::string_view digests[] = {"Content-MD5", "Digest", "Content-Digest", "Repr-Digest"};
+    return h.id == field::accept_ranges ||
+           (h.id == field::other && std::ranges::any_of(digests, [&h](auto d) { return http::same_token(h.name, d); }));
+}
+
 // What of a response goes on to the client as it came; the request's id is ours.
 void add_end_to_end(http::head_writer& w, const http::response_head& in, const header_edits* edits,
-                    const header_edits* more = nullptr) {
+                    const header_edits* more = nullptr, bool coded = false) {
     for (std::size_t i = 0; i < in.headers.size(); ++i) {
         const http::header& h = in.headers[i];
+        if (coded && is_of_bytes(h)) continue;
         if (!rewritten(h.id) && h.id != field::x_request_id && !in.hop_by_hop(i) && !edited(edits, h.name) &&
-            !edited(more, h.name))
-            w.add(h);
+            !edited(more, h.name)) {
+            if (coded && h.id == field::etag && !h.value.starts_with("W/"))
+                w.add(field::etag, "W/" + std::string(h.value));
+            else
+                w.add(h);
+        }
     }
 }
 
@@ -178,7 +191,9 @@ chunk make_client_head(const http::response_head& in, const answering& a) {
     return write_head(in.head_bytes + bytes_of(a.edits) + bytes_of(a.policy_edits) + added_bytes_max,
                       [&](http::head_writer& w) {
                           w.status_line(in.status, in.reason);
-                          add_end_to_end(w, in, a.edits, a.policy_edits);
+                          add_end_to_end(w, in, a.edits, a.policy_edits, !a.coding.empty());
+                          if (!a.coding.empty()) w.add(field::content_encoding, a.coding);
+                          if (a.varies) w.add(field::vary, "Accept-Encoding");
                           add_edits(w, a.edits, a.policy_edits);
                           add_edits(w, a.policy_edits);
                           w.add(a.body);

@@ -54,6 +54,8 @@ struct answering {
     std::string_view request_id;
     const header_edits* edits = nullptr;        // of the route
     const header_edits* policy_edits = nullptr; // done after those
+    std::string_view coding{};                  // in which we give the body; empty: as it came
+    bool varies = false;                        // whether other clients may get another coding
 };
 chunk make_client_head(const http::response_head& in, const answering& a);
 

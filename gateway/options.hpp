@@ -94,6 +94,25 @@ struct retry_options {
     bool operator==(const retry_options&) const = default;
 };
 
+// Which answers are compressed for clients that want it.
+struct compression_options {
+    std::vector<std::string> algorithms{}; // zstd, gzip; of those that the client wants equally the first. None: off
+    std::vector<std::string> types{"text/*",
+                                   "application/javascript",
+                                   "application/json",
+                                   "application/ld+json",
+                                   "application/manifest+json",
+                                   "application/problem+json",
+                                   "application/wasm",
+                                   "application/xhtml+xml",
+                                   "application/xml",
+                                   "image/svg+xml"}; // of content; "text/*" for all of text
+    std::size_t min_length = 1024;                   // of a body whose length is known
+    int level = 1;                                   // 1 to 9, as the algorithms count
+
+    bool operator==(const compression_options&) const = default;
+};
+
 // What one request may take at the most, both ways.
 struct route_options {
     http::head_limits response_heads;
@@ -112,6 +131,7 @@ struct route_options {
     // The most at which it is moved on, in bytes per second; 0 for no limit.
     std::uint64_t request_rate_max = 0;
     std::uint64_t response_rate_max = 0;
+    compression_options compression;
 
     std::vector<std::string> upgrades; // the protocols that a client may switch to; none by default
     bool connect = false;              // whether CONNECT is served, as a tunnel to the upstream

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <gateway/compression.hpp>
 #include <gateway/forward.hpp>
 #include <gateway/path.hpp>
 #include <gateway/problem.hpp>
@@ -59,8 +60,19 @@ task<> proxy::respond(request& rq, const respond_action& a) {
     std::vector<std::pair<std::string_view, std::string_view>> fields;
     for (const auto* list : {&a.headers.set, &a.headers.add})
         for (const auto& [name, value] : *list) fields.emplace_back(name, value);
-    co_await complete(
-        rq, {.status = a.status, .body = a.body, .content_type = a.content_type, .fields = std::move(fields)});
+    std::string coded; // outlives the answer
+    std::string_view body = a.body;
+    const int status = a.status;
+    if (status != 206 && may_compress(a.compression, a.content_type, body.size())) {
+        fields.emplace_back("Vary", "Accept-Encoding");
+        const std::string_view coding = wanted_coding(a.compression, rq.parsers->request.head().headers);
+        if (!coding.empty()) {
+            body = coded = co_await compressed(body, encoder(coding, a.compression.level));
+            fields.emplace_back("Content-Encoding", coding);
+        }
+    }
+    co_await complete(rq,
+                      {.status = status, .body = body, .content_type = a.content_type, .fields = std::move(fields)});
 }
 
 task<> proxy::serve_static(request& rq, const snapshot::route& r, const static_action& a) {
@@ -74,6 +86,7 @@ task<> proxy::serve_static(request& rq, const snapshot::route& r, const static_a
         co_return co_await answer(rq, 405, "files are read with GET and HEAD", rq.verb != http::method::connect, allow);
     }
     const std::string_view prefix = r.config->match.path_prefix ? *r.config->match.path_prefix : std::string_view();
+    rq.life = rq.now->lives[r.place].get();
     auto end = co_await attempt(serve_file(rq, {worker_, a, *r.folder, prefix}));
     if (rq.parsers) drop_head(rq);
     rq.why = end ? cause::complete : rq.why ? rq.why : cause_of_serving(end.error());

@@ -110,6 +110,7 @@ struct request {
     std::string_view upstream{};  // where it was sent; lives as long as the route
     memory_charge memory{};       // what it may take beside the bytes of its bodies
     const route_life* life = nullptr; // of its route; set before it is passed on
+    std::string_view coding{};        // that the client wants, of those the route compresses with; lives as long as it
     endpoint_pool* asked = nullptr;   // the endpoint whose answer tells whether it is well; null when it has told
 };
 

@@ -2,10 +2,12 @@
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/http/body.hpp>
 #include <headgate/http/token.hpp>
+#include <headgate/stages/tally.hpp>
 
 #include <algorithm>
 #include <array>
 
+#include <gateway/compression.hpp>
 #include <gateway/forward.hpp>
 #include <gateway/outgoing.hpp>
 #include <gateway/response.hpp>
@@ -107,12 +109,41 @@ task<bool> read_response_head(request& rq, const route& r, upstream_lease& up, f
     }
 }
 
+namespace {
+
+// Sends the body as it comes, compressed. Trailers, which may speak of the bytes that came, stay behind.
+task<> send_compressed(request& rq, const route& r, upstream_lease& up, body_framing from, http::body_sink to,
+                       std::string_view coding) {
+    if (up.in().empty()) co_await to.send_head(); // the body may be long in coming
+    http::chunked_decoder decoder(r.options.chunks);
+    byte_rate rate(r.options.response_rate_max);
+    std::uint64_t plain = 0;
+    tally_counts sent;
+    const auto end = co_await pipeline(
+        http::body_source{.from = &up.connection(),
+                          .in = &up.in(),
+                          .framing = from,
+                          .decoder = &decoder,
+                          .limits = r.limits(r.options.upstream_pace(), r.options.client_pace(), rate, plain)},
+        encoder(coding, r.options.compression.level), tally(&sent), std::move(to));
+    rq.down = sent.bytes;
+    if (end) co_return;
+    const flow_error& e = end.error();
+    rq.why = cause_of(e.code, e.where == side::source ? party::upstream : party::client);
+    co_await fail(e.code, e.where, e.detail);
+}
+
+} // namespace
+
 task<bool> send_response(request& rq, const route& r, upstream_lease& up) {
     const http::response_head& head = rq.parsers->response.head();
     const body_framing from = head.framing;
     body_framing to = from;
     if (rq.client_minor == 0 && from.how == body_framing::kind::chunked) to.how = body_framing::kind::until_close;
     const bool reusable = head.keep_alive && head.minor_version == 1;
+    const bool varies = may_compress(r.options.compression, head);
+    const std::string_view coding = varies ? rq.coding : std::string_view();
+    if (!coding.empty()) to.how = rq.client_minor == 0 ? body_framing::kind::until_close : body_framing::kind::chunked;
     const std::uint64_t length = from.how == body_framing::kind::length ? from.length : 0;
     const bool at_hand = from.how == body_framing::kind::none ||
                          (from.how == body_framing::kind::length && up.in().bytes().size() - head.head_bytes >= length);
@@ -125,7 +156,9 @@ task<bool> send_response(request& rq, const route& r, upstream_lease& up) {
                                         .client_minor = rq.client_minor,
                                         .request_id = rq.id.view(),
                                         .edits = r.action.response_headers.if_any(),
-                                        .policy_edits = rq.answer_edits.get()});
+                                        .policy_edits = rq.answer_edits.get(),
+                                        .coding = coding,
+                                        .varies = varies && !varies_by_encoding(head.headers)});
     if (out.empty()) {
         rq.why = cause::upstream_protocol;
         co_await fail(errc::protocol, upstream_side, "its head cannot be passed on");
@@ -135,7 +168,10 @@ task<bool> send_response(request& rq, const route& r, upstream_lease& up) {
     rq.answered = true;
     rq.parsers.release();
 
-    if (at_hand) {
+    if (!coding.empty()) {
+        co_await send_compressed(rq, r, up, from,
+                                 http::body_sink(rq.client, to, std::move(out), r.options.client_pace()), coding);
+    } else if (at_hand) {
         const std::string_view body = up.in().bytes().substr(0, length);
         const bool joined = join(out, body);
         std::array<iovec, 2> parts{{{out.data(), out.size()}, {const_cast<char*>(body.data()), body.size()}}};

@@ -7,6 +7,7 @@
 #include <headgate/http/token.hpp>
 #include <headgate/http/writer.hpp>
 #include <headgate/io/peer_watch.hpp>
+#include <headgate/stages/tally.hpp>
 
 #include <algorithm>
 #include <array>
@@ -16,6 +17,7 @@
 #include <fmt/format.h>
 #include <sys/random.h>
 
+#include <gateway/compression.hpp>
 #include <gateway/mime_types.hpp>
 #include <gateway/path.hpp>
 #include <gateway/static_files.hpp>
@@ -47,7 +49,9 @@ std::string_view suffix_of(std::string_view coding) {
 struct found_file {
     opened_file opened;
     std::string name;          // below the root
-    std::string_view coding{}; // of a variant; empty for none
+    std::string_view coding{}; // of a variant, or our own; empty for none
+    bool compressing = false;  // it is our own
+    bool varies = false;       // others may get another coding
     std::string etag{};
     std::int64_t modified = 0;
     std::int64_t now = 0;
@@ -207,15 +211,18 @@ chunk make_file_head(const request& rq, const static_action& a, const found_file
     w.status_line(status);
     if (status != 304) {
         put(field::content_type, c.type);
-        w.add(field::content_length, c.length);
+        if (!f.compressing)
+            w.add(field::content_length, c.length);
+        else if (rq.client_minor != 0)
+            w.add({.how = http::body_framing::kind::chunked});
         put(field::content_range, c.range);
         put(field::content_encoding, f.coding);
     }
-    put(field::accept_ranges, "bytes");
-    put(field::etag, f.etag);
+    if (!f.compressing) put(field::accept_ranges, "bytes");
+    put(field::etag, f.compressing ? "W/" + f.etag : f.etag);
     put(field::last_modified, http::format_date(f.modified));
     if (a.cache_control) put(field::cache_control, *a.cache_control);
-    if (!a.precompressed.empty()) put(field::vary, "Accept-Encoding");
+    if (f.varies) put(field::vary, "Accept-Encoding");
     put(field::date, http::format_date(f.now));
     for (const auto* list : more)
         for (const auto& [name, value] : *list) w.add(name, value);
@@ -229,8 +236,20 @@ chunk make_file_head(const request& rq, const static_action& a, const found_file
     return out;
 }
 
+// Whether the client gets all of the file, compressed here.
+void choose_compression(const request& rq, const http::request_head& head, const static_action& a, found_file& f,
+                        int status) {
+    f.varies = !a.precompressed.empty();
+    if (!may_compress(a.compression, media_type(f.name, a.mime_types), f.opened.facts.size)) return;
+    f.varies = true;
+    if (!f.coding.empty() || rq.verb == http::method::head || (status != 200 && status != 304)) return;
+    f.coding = wanted_coding(a.compression, head.headers);
+    f.compressing = !f.coding.empty();
+}
+
 task<> send_file(request& rq, const file_route& r, found_file f, int status) {
     content c = status == 304 ? content() : content_of(f, r.action);
+    if (f.compressing && rq.client_minor == 0 && status != 304) rq.persistent = false;
     chunk head = make_file_head(rq, r.action, f, c, status);
     if (head.empty()) co_await fail(errc::failed, side::source, "the head cannot be written");
     rq.status = status;
@@ -241,15 +260,22 @@ task<> send_file(request& rq, const file_route& r, found_file f, int status) {
         if (!written) co_await fail(idle_if_timed_out(written.error()), side::sink);
         co_return;
     }
+    using kind = http::body_framing::kind;
+    http::body_framing framing{kind::length, c.length};
+    if (f.compressing) framing = {rq.client_minor == 0 ? kind::until_close : kind::chunked};
     http::file_source source{.file = std::move(f.opened.file),
                              .pieces = std::move(c.pieces),
                              .after = std::move(c.after),
                              .chunk_bytes = r.on.options().stream_buffer,
-                             .total = &rq.down};
-    const http::body_framing framing{http::body_framing::kind::length, c.length};
-    const auto sent = co_await pipeline(std::move(source), http::body_sink(rq.client, framing, std::move(head), pace));
-    if (sent) co_return;
-    const flow_error& e = sent.error();
+                             .total = f.compressing ? nullptr : &rq.down};
+    http::body_sink sink(rq.client, framing, std::move(head), pace);
+    tally_counts sent;
+    const auto end = f.compressing ? co_await pipeline(std::move(source), encoder(f.coding, r.action.compression.level),
+                                                       tally(&sent), std::move(sink))
+                                   : co_await pipeline(std::move(source), std::move(sink));
+    if (f.compressing) rq.down = sent.bytes;
+    if (end) co_return;
+    const flow_error& e = end.error();
     co_await fail(e.code, e.where, e.detail);
 }
 
@@ -285,7 +311,7 @@ std::optional<std::string> path_below(std::string_view path, std::string_view pr
 task<std::optional<file_refusal>> serve_file(request& rq, file_route r) {
     place& at = co_await here();
     const peer_watch client_watch(rq.client, at, side::sink);
-    const abort_watch drain_watch(r.on.aborted(), at);
+    const abort_watch drain_watch(rq.life->ended(), at);
     co_await checkpoint(); // for a client that has gone already nothing is begun
 
     const http::request_head& head = rq.parsers->request.head();
@@ -302,6 +328,7 @@ task<std::optional<file_refusal>> serve_file(request& rq, file_route r) {
         co_return file_refusal{416,
                                "the file has none of the bytes asked for",
                                {{"Content-Range", fmt::format("bytes */{}", found->opened.facts.size)}}};
+    choose_compression(rq, head, r.action, *found, status);
     rq.in.consume(head.head_bytes);
     rq.parsers.release();
     co_await send_file(rq, r, std::move(*found), status);

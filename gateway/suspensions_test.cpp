@@ -264,6 +264,16 @@ TEST(gateway_suspensions_test, AConnect) {
     EXPECT_GT(report.points, 10u);
 }
 
+TEST(gateway_suspensions_test, AResponseThatIsCompressed) {
+    const std::string chunk_of_4096 = "1000\r\n" + testing::body_bytes(1, 0, 4096) + "\r\n";
+    const auto report = proxied(head("GET / HTTP/1.1", "Host: x\r\nAccept-Encoding: gzip\r\n"), 30,
+                                head("HTTP/1.1 200 OK", "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n") +
+                                    chunk_of_4096 + chunk_of_4096 + chunk_of_4096 + "0\r\n\r\n",
+                                8'000, [](proxy_options& o) { o.route.compression.algorithms = {"gzip"}; });
+    EXPECT_TRUE(report.ok()) << report;
+    EXPECT_GT(report.points, 10u);
+}
+
 // Serves one client with a file.
 task<outcome> serve_file_of(std::unique_ptr<stage> at, config c) {
     at->on.config().apply(std::make_shared<snapshot>(std::move(c)));

@@ -80,6 +80,17 @@ bool is_extension(std::string& text) {
     return is_file_name(text) && text.find('.') == std::string::npos;
 }
 
+bool is_algorithm(std::string& text) { return text == "zstd" || text == "gzip"; }
+
+bool is_media_type(std::string& text) {
+    text = http::lower_case(text);
+    const std::size_t slash = text.find('/');
+    if (slash == std::string::npos) return false;
+    const std::string_view kind = std::string_view(text).substr(0, slash);
+    const std::string_view sub = std::string_view(text).substr(slash + 1);
+    return kind != "*" && http::is_token(kind) && http::is_token(sub) && (sub == "*" || !sub.contains('*'));
+}
+
 bool is_coding(std::string& text) { return text == "zstd" || text == "gzip" || text == "br"; }
 
 bool is_protocol(std::string& text) {
@@ -118,6 +129,9 @@ const text_format origin{"an origin such as https://example.org, https://*.examp
                          "https://www.example.org", "^([A-Za-z]+://[^/ ]+|[*])$", &is_origin};
 const text_format file_name{"the name of a file, without a folder", "index.html", "^[^/]+$", &is_file_name};
 const text_format extension{"what follows the last dot of a file's name", "webmanifest", "^[^/.]+$", &is_extension};
+const text_format algorithm{"zstd or gzip", "gzip", "^(zstd|gzip)$", &is_algorithm};
+const text_format media_type{"a media type without parameters, or all of a kind: text/*", "text/*", "^[^/ ;]+/[^/ ;]+$",
+                             &is_media_type};
 const text_format coding{"zstd, gzip or br", "gzip", "^(zstd|gzip|br)$", &is_coding};
 const text_format statuses{"statuses from 200 to 599: a range, or one", "200-299", "^[0-9]{3}(-[0-9]{3})?$",
                            &is_statuses, true};

@@ -38,6 +38,7 @@ extern const config_table parameter_match;
 extern const config_table proxy;
 extern const config_table redirect;
 extern const config_table respond;
+extern const config_table compression;
 extern const config_table static_files;
 extern const config_table tcp;
 extern const config_table weighted_upstream;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -27,7 +28,7 @@ std::string sample(const config_field& f, const void* defaults) {
     switch (f.kind) {
     case config_kind::time: return "7s";
     case config_kind::size:
-    case config_kind::count: return std::to_string(f.least + 11);
+    case config_kind::count: return std::to_string(std::min(f.least + 11, f.most));
     case config_kind::flag: return std::get<bool>(f.load(defaults)) ? "false" : "true";
     case config_kind::choice: return std::string(f.choices.back());
     default: return std::string(f.format->example);
@@ -86,6 +87,7 @@ TEST(ConfigTables, EachOptionHasAMemberOfItsOwn) {
     check_options<retry_options>(tables::retries);
     check_options<retry_budget_options>(tables::retry_budget);
     check_options<circuit_breaker_options>(tables::circuit_breaker);
+    check_options<compression_options>(tables::compression);
 }
 
 TEST(ConfigTables, DefaultsAreRightValues) {
@@ -178,6 +180,14 @@ TEST(ConfigTables, FormatsTakeTheirExamplesAndRefuseOthers) {
         {formats::header_value, " a"},
         {formats::parameter, ""},
         {formats::protocol, "a,b"},
+        {formats::file_name, "a/b"},
+        {formats::file_name, ".."},
+        {formats::extension, "tar.gz"},
+        {formats::coding, "deflate"},
+        {formats::algorithm, "br"},
+        {formats::media_type, "*/*"},
+        {formats::media_type, "text/*x"},
+        {formats::media_type, "text/html; charset=utf-8"},
         {formats::network, "10.0.0.1/8"},
         {formats::network, "example.org"},
         {formats::origin, "example.org"},

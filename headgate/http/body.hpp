@@ -37,6 +37,8 @@ public:
     body_sink(socket& to, body_framing framing, chunk head, pace_limits pace) noexcept
         : to_(&to), framing_(framing), head_(std::move(head)), pace_(pace) {}
 
+    // Sends the head alone, for a body that may be long in coming.
+    task<> send_head() { return write({}, false, {}); }
     task<> write(chunk payload);
     // Fails with errc::protocol if less than the promised length was written.
     task<> finish() { return finish({}); }

@@ -31,7 +31,10 @@ public:
         if (!context_) throw std::bad_alloc();
         ::ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_compressionLevel, level);
         ::ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_checksumFlag, 1);
-        if (window_log != 0) ::ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_windowLog, window_log);
+        if (window_log == 0) return;
+        ::ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_windowLog, window_log);
+        ::ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_hashLog, window_log - 1);
+        ::ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_chainLog, window_log);
     }
     std::size_t memory() const noexcept { return ::ZSTD_sizeof_CCtx(context_.get()); }
 

@@ -6,8 +6,10 @@
 namespace headgate {
 
 struct zstd_options {
-    int level = 3;                // 1 to 19
-    int window_log = 0;           // how far back it looks: 1 << this bytes, 10 to 27; 0 for what the level has
+    int level = 3; // 1 to 19
+    // How far back it looks: 1 << this bytes, 10 to 27; 0 for what the level has. Tables are made to match: 16 keeps
+    // less than 1 MB at any level up to 9.
+    int window_log = 0;
     bool flush_when_idle = false; // as for gzip
 };
 

@@ -33,6 +33,17 @@ constexpr config_field retry_fields[] = {
                              "Bytes of a request's body that are kept. A longer one is not sent again."),
 };
 
+using cm = compression_options;
+
+constexpr config_field compression_fields[] = {
+    at_most(2, texts<&cm::algorithms>("algorithms", formats::algorithm,
+                                      "What to compress with: zstd, gzip. The one that the client likes best, of "
+                                      "equals the first. None: nothing is compressed.")),
+    texts<&cm::types>("types", formats::media_type, "Content that is compressed: types, or `text/*` for all of text."),
+    size<&cm::min_length>("min_length", 0, tib, "Bodies that are known to be shorter stay as they are."),
+    count<&cm::level>("level", 1, 9, "From fast (1) to small (9)."),
+};
+
 constexpr config_field proxy_option_fields[] = {
     or_none(size<&ro::request_body_max>("request_body_max", 0, 1024 * tib, "The body of a request: 413.")),
     time<&ro::client_idle_timeout>("client_idle_timeout",
@@ -68,6 +79,7 @@ constexpr config_field proxy_option_fields[] = {
     size<&ro::chunks, &cl::trailer_bytes_max>("trailer_bytes_max", 2, mib,
                                               "The trailers of a chunked body: 400, or 502."),
     count<&ro::chunks, &cl::trailers_max>("trailers_max", 0, 10'000, "Trailer fields of a chunked body: 400, or 502."),
+    section<&ro::compression>("compression", tables::compression, "Which responses are compressed."),
     texts<&ro::upgrades>("upgrades", formats::protocol, "Protocols that a client may switch to, such as websocket."),
     flag<&ro::connect>("connect", "Whether CONNECT is served, as a tunnel to the upstream."),
     time<&ro::upgrade_idle_timeout>("upgrade_idle_timeout",
@@ -196,6 +208,7 @@ constexpr config_field respond_fields[] = {
     text<&rs::body>("body", formats::any, "The body of the answer."),
     text<&rs::content_type>("content_type", formats::header_value, "What the body is."),
     section<&rs::headers>("headers", tables::header_additions, "More fields of the answer."),
+    section<&rs::compression>("compression", tables::compression, "Whether the answer is compressed."),
 };
 
 using sf = static_action;
@@ -226,6 +239,8 @@ constexpr config_field static_fields[] = {
     text<&sf::cache_control>("cache_control", formats::header_value, "Cache-Control of the answers."),
     media_types(),
     section<&sf::headers>("headers", tables::header_additions, "More fields of the answers."),
+    section<&sf::compression>("compression", tables::compression,
+                              "Which files are compressed, of those without a variant, each time they are sent."),
     time<&sf::client_idle_timeout>("client_idle_timeout",
                                    "With no byte of a file taken, while the client is waited for: a reset."),
     size<&sf::client_rate_min>("client_rate_min", 0, many,
@@ -311,6 +326,7 @@ constexpr config_alternatives route_alternatives[] = {{actions, true}};
 } // namespace
 
 constinit const config_table retries{"retries", "", retry_fields, {}, "", &built_in<rt>};
+constinit const config_table compression{"compression", "", compression_fields, {}, "", &built_in<cm>};
 constinit const config_table proxy_options{"the options of a proxy action",
                                            "What one request may take, both ways.",
                                            proxy_option_fields,
