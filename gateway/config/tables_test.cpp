@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -27,7 +28,7 @@ std::string sample(const config_field& f, const void* defaults) {
     switch (f.kind) {
     case config_kind::time: return "7s";
     case config_kind::size:
-    case config_kind::count: return std::to_string(f.least + 11);
+    case config_kind::count: return std::to_string(std::min(f.least + 11, f.most));
     case config_kind::flag: return std::get<bool>(f.load(defaults)) ? "false" : "true";
     case config_kind::choice: return std::string(f.choices.back());
     default: return std::string(f.format->example);
