@@ -21,7 +21,9 @@ struct value_match {
 
 // Which requests a route takes: those for which all that is stated holds (Gateway API's HTTPRouteMatch).
 struct route_match {
-    std::vector<std::string> hosts{}; // "api.example.org", or "*.example.org" for one label or more; none: any host
+    // "api.example.org", or "*.example.org" for one label or more; none: any host. Of tcp routes: what TLS clients ask
+    // for (SNI), and there is nothing else.
+    std::vector<std::string> hosts{};
     std::optional<std::string> path{};
     std::optional<std::string> path_prefix{}; // by whole segments
     std::vector<std::string> methods{};       // none: any

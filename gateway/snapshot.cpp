@@ -113,6 +113,8 @@ snapshot::snapshot(config c, const snapshot* before) : config_(std::move(c)) {
             e.routes.push_back(compile(i, l));
             matches.push_back(config_.routes[i].match);
         }
+        e.by_name = l.protocol == listener_protocol::tcp &&
+                    std::ranges::any_of(matches, [](const route_match& m) { return !m.hosts.empty(); });
         e.table = route_table(matches);
         entrances_.emplace(l.listen.text(), std::move(e));
     }

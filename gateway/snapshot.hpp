@@ -44,7 +44,8 @@ public:
         std::vector<route> routes; // by the index that the table gives
         network_set trusted{};     // proxies
         address_rules addresses{};
-        route_table table{{}}; // of HTTP routes
+        route_table table{{}};
+        bool by_name = false; // tcp: what a client asks for (SNI) decides on the route
         std::optional<tls_server_context> tls{};
     };
 

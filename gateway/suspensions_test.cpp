@@ -274,10 +274,11 @@ TEST(gateway_suspensions_test, AResponseThatIsCompressed) {
     EXPECT_GT(report.points, 10u);
 }
 
-// Serves one client with a file.
-task<outcome> serve_file_of(std::unique_ptr<stage> at, config c) {
+// Serves one client of a configuration with one listener.
+template <class Service>
+task<outcome> serve_one(std::unique_ptr<stage> at, config c) {
     at->on.config().apply(std::make_shared<snapshot>(std::move(c)));
-    proxy service(at->on, "127.0.0.1:0");
+    Service service(at->on, "127.0.0.1:0");
     auto a = co_await race(first_client(at.get()), patience());
     if (a.index() == 1 || !std::get<0>(a)) co_return std::unexpected(flow_error{errc::refused, side::caller, 0, {}});
     accepted first = std::move(*std::get<0>(a));
@@ -295,7 +296,7 @@ TEST(gateway_suspensions_test, AFile) {
             config c;
             c.listeners.push_back({.name = "web", .listen = *address::parse("127.0.0.1:0")});
             c.routes.push_back({.name = "files", .action = static_action{.root = folder / "."}});
-            return serve_file_of(std::move(at), std::move(c));
+            return serve_one<proxy>(std::move(at), std::move(c));
         },
         own_causes());
     EXPECT_TRUE(report.ok()) << report;
@@ -312,6 +313,33 @@ TEST(gateway_suspensions_test, ATunnel) {
             o.to = {"127.0.0.1", 9000};
             o.upstream.connect_timeout = 1s;
             return serve<tunnel>(std::move(at), o);
+        },
+        own_causes());
+    EXPECT_TRUE(report.ok()) << report;
+    EXPECT_GT(report.points, 10u);
+}
+
+// A ClientHello without a name, in two records.
+TEST(gateway_suspensions_test, ATunnelThatIsChosenByName) {
+    std::string body = "\x03\x03" + std::string(32, 'r') + std::string("\0\0\x02\x13\x01\x01\0\0\0", 9);
+    body = std::string("\x01\0\0", 3) + static_cast<char>(body.size()) + body;
+    const auto record = [](std::string_view part) {
+        return std::string("\x16\x03\x01\0", 4) + static_cast<char>(part.size()) + std::string(part);
+    };
+    const std::string hello = record(std::string_view(body).substr(0, 9)) + record(std::string_view(body).substr(9));
+    const auto report = at_every_suspension(
+        [&](trial& t) {
+            auto at = std::make_unique<stage>(t);
+            t.beside(client(at.get(), hello + testing::body_bytes(1, 0, 10'000), 15'000));
+            t.beside(answer(at.get(), 10'000, testing::body_bytes(2, 0, 15'000)));
+            config c;
+            c.listeners.push_back(
+                {.name = "tcp", .listen = *address::parse("127.0.0.1:0"), .protocol = listener_protocol::tcp});
+            const tcp_action action{.upstreams = {{.upstream = "u"}}};
+            c.routes.push_back({.name = "one", .match = {.hosts = {"a.b"}}, .action = action});
+            c.routes.push_back({.name = "any", .action = action});
+            c.upstreams.push_back({.name = "u", .endpoints = {{.where = {"127.0.0.1", 9000}}}});
+            return serve_one<tunnel>(std::move(at), std::move(c));
         },
         own_causes());
     EXPECT_TRUE(report.ok()) << report;

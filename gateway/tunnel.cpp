@@ -1,5 +1,7 @@
 #include <headgate/core/abort_watch.hpp>
+#include <headgate/io/client_hello.hpp>
 
+#include <algorithm>
 #include <array>
 
 #include <gateway/duplex.hpp>
@@ -9,10 +11,21 @@
 
 namespace headgate::gateway {
 
+namespace {
+
+constexpr std::size_t hello_bytes_max = 16 * 1024;
+constexpr std::size_t hello_buffer = 4 * 1024; // most are shorter
+constexpr duration alert_time_max = 1s;
+
+} // namespace
+
 struct tunnel::connection {
     socket& client;
     client_peer& peer;
     std::shared_ptr<const served> now; // the configuration that was current when it began
+    http::inbound in{};                // what the client said before there was an upstream
+    std::string name{};                // that it asks for (SNI)
+    bool told = false;                 // it knows why it is not served
     endpoint_name upstream{};
     memory_charge memory{flow_memory};
     upstream_lease up{};
@@ -42,12 +55,15 @@ task<> tunnel::serve(socket client, client_peer peer) {
         if (c.joined) c.why = c.joined->why;
         if (!c.why) c.why = cause_of(end.error().code, party::client);
         c.up.drop();
-        client.reset();
+        if (c.told)
+            client.close();
+        else
+            client.reset();
     }
     const std::string from = peer.text();
     const auto took = executor::current().now() - begun;
     worker_.log({.method = "tunnel",
-                 .target = {},
+                 .target = c.name,
                  .client = from,
                  .upstream = c.upstream.view(),
                  .id = {},
@@ -67,6 +83,39 @@ task<> client_gone(socket& client, place& at) {
 
 } // namespace
 
+// Reads what the client says first, and finds the route by it. A client that is not one of TLS, or asks for nobody, has
+// the route for any.
+task<const snapshot::route*> tunnel::choose(connection& c, const snapshot::entrance& at) {
+    place& inside = co_await here();
+    const abort_watch drain_watch(worker_.aborted(), inside);
+    const time_point deadline = executor::current().turn_time() + at.config->http.header_timeout;
+    client_hello hello{.what = client_hello::state::need_more, .needed = 1};
+    while (hello.what == client_hello::state::need_more) {
+        c.in.make_contiguous(hello.needed);
+        const duration left = std::max(deadline - executor::current().turn_time(), duration::zero());
+        const auto n = co_await c.client.read_some(c.in.room(std::max(hello.needed, hello_buffer)), left);
+        if (!n || *n == 0) {
+            const std::error_code e = n ? make_error_code(errc::premature_close) : n.error();
+            c.why = e == errc::timed_out ? cause::client_slow_header : cause_of(e, party::client);
+            co_await fail(e);
+        }
+        c.in.received(*n);
+        if (c.in.bytes().size() >= hello.needed) hello = read_client_hello(c.in.bytes(), hello_bytes_max);
+    }
+    if (hello.what == client_hello::state::malformed) {
+        c.why = cause::client_protocol;
+        co_await fail(errc::protocol, hello.reason);
+    }
+    c.name = std::move(hello.server_name);
+    if (const auto found = at.table.find({.host = c.name, .path = "/", .query = {}, .method = {}}))
+        co_return &at.routes[*found];
+    c.why = cause::no_route;
+    if (hello.what == client_hello::state::complete)
+        c.told = (co_await c.client.write_all(unrecognized_name_alert, alert_time_max)).has_value();
+    co_await fail(errc::refused);
+    co_return nullptr; // not reached
+}
+
 task<> tunnel::run(connection& c) {
     place& at = co_await here();
     if (memory_full()) {
@@ -78,7 +127,7 @@ task<> tunnel::run(connection& c) {
         c.why = cause::no_route;
         co_await fail(errc::refused);
     }
-    const snapshot::route& r = here->routes.front();
+    const snapshot::route& r = here->by_name ? *co_await choose(c, *here) : here->routes.front();
     const route_life& life = *c.now->lives[r.place];
     const abort_watch drain_watch(life.ended(), at);
     if (const arrival a = co_await arrive(c.client, c.peer, *here); a.refused) {
@@ -125,7 +174,8 @@ task<> tunnel::run(connection& c) {
                             .client = c.client,
                             .upstream = c.up.connection(),
                             .idle_timeout = action.idle_timeout,
-                            .half_close_timeout = action.half_close_timeout});
+                            .half_close_timeout = action.half_close_timeout,
+                            .from_client = &c.in});
     co_await relay_both_ways(*c.joined);
 }
 

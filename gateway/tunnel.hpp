@@ -7,7 +7,8 @@
 
 namespace headgate::gateway {
 
-// Serves the TCP clients of one listener: each is joined to a connection to the upstream of the listener's route.
+// Serves the TCP clients of one listener: each is joined to a connection to the upstream of the listener's route, or of
+// the one for the name that it asks for in its ClientHello (SNI), which goes on as it came.
 class tunnel final : public service {
 public:
     // `listener` is the address by which the worker's configuration knows it.
@@ -22,6 +23,7 @@ public:
 private:
     struct connection;
     task<> run(connection& c);
+    task<const snapshot::route*> choose(connection& c, const snapshot::entrance& at);
 
     worker& worker_;
     std::string listener_;

@@ -134,7 +134,7 @@ private:
         const bool tcp = l.protocol == listener_protocol::tcp;
         if (tcp)
             for (const config_field* f : all_fields(tables::listener_options))
-                if (const config_mark* option = place(path_of(path, f->key)))
+                if (const config_mark* option = place(path_of(path, f->key)); option && f->key != "header_timeout")
                     errors_.add(*option, quoted(f->key) + " has no meaning on a tcp listener");
 
         bool doubt = any_doubtful_;
@@ -150,8 +150,29 @@ private:
         }
         if (doubt) return;
         if (routes.empty()) errors_.add(*at, "no route is for the listener " + quoted(l.name));
-        if (tcp)
-            for (std::size_t n = 1; n < routes.size(); ++n) second_tcp_route(routes[n], routes[0], l);
+        if (tcp) check_tcp_routes(routes, l);
+    }
+
+    // Of routes without a name to choose by there can be one. The others are compared with each other by
+    // check_conflicts.
+    void check_tcp_routes(const std::vector<std::size_t>& routes, const listener_config& l) {
+        std::optional<std::size_t> any;
+        for (const std::size_t r : routes) {
+            if (!c_.routes[r].match.hosts.empty())
+                check_readable(r, l);
+            else if (any)
+                second_tcp_route(r, *any, l);
+            else
+                any = r;
+        }
+    }
+
+    void check_readable(std::size_t route, const listener_config& l) {
+        const config_mark* at = place(path_of(path_of(path_of("routes", route), "match"), "sni"));
+        if (at && !l.tls.certificates.empty())
+            errors_.add(*at, "the listener " + quoted(l.name) +
+                                 " ends TLS itself, and sni is for connections that are passed on as they are; leave "
+                                 "out one of sni and the listener's tls");
     }
 
     // One that names its listeners has been checked with them.
@@ -193,7 +214,7 @@ private:
         const config_mark* other = place(path_of("routes", first));
         if (at && other)
             errors_.add(*at, "the tcp listener " + quoted(l.name) + " has a route already, on " + on_line(*other) +
-                                 "; a connection tells nothing to choose by");
+                                 "; give one of them an sni to choose by");
     }
 
     // ---- upstreams and routes
@@ -215,6 +236,8 @@ private:
     void check_route(std::size_t i) {
         const std::string path = path_of("routes", i);
         if (!place(path)) return;
+        if (const config_mark* at = place(path_of(path_of(path, "match"), "sni")); at && !is_tcp(c_.routes[i]))
+            errors_.add(*at, "'sni' is for tcp routes, which pass TLS on as it is; write hosts");
         route_config& r = c_.routes[i];
         for (std::size_t n = 0; n < r.listeners.size(); ++n)
             refers(path_of(path_of(path, "listeners"), n), "listener", r.listeners[n], c_.listeners);
@@ -302,8 +325,9 @@ private:
 
     void check_tcp(std::size_t i) {
         const std::string path = path_of("routes", i);
-        if (const config_mark* at = place(path_of(path, "match")))
-            errors_.add(*at, "match has no meaning in a tcp route: a connection tells nothing to choose by");
+        for (const config_field* f : all_fields(tables::match))
+            if (const config_mark* at = place(path_of(path_of(path, "match"), f->key)); at && f->key != "sni")
+                errors_.add(*at, quoted(f->key) + " has no meaning in a tcp route: a connection tells at most the sni");
     }
 
     void check_redirect(const std::string& path, const redirect_action& r) {
@@ -326,10 +350,12 @@ private:
         std::set<std::vector<std::size_t>> seen;
         std::set<std::pair<std::size_t, std::size_t>> told;
         for (const listener_config& l : c_.listeners) {
-            if (l.protocol == listener_protocol::tcp) continue;
+            const bool tcp = l.protocol == listener_protocol::tcp;
             std::vector<std::size_t> routes;
-            for (std::size_t r = 0; r < c_.routes.size(); ++r)
-                if (!is_tcp(c_.routes[r]) && applies(c_.routes[r], l) && !doubtful_[r]) routes.push_back(r);
+            for (std::size_t r = 0; r < c_.routes.size(); ++r) {
+                if (is_tcp(c_.routes[r]) != tcp || !applies(c_.routes[r], l) || doubtful_[r]) continue;
+                if (!tcp || !c_.routes[r].match.hosts.empty()) routes.push_back(r);
+            }
             if (!seen.insert(routes).second) continue;
             std::vector<route_match> matches;
             for (const std::size_t r : routes) matches.push_back(c_.routes[r].match);
@@ -350,6 +376,9 @@ private:
             return errors_.add(where(second), "the route " + b + " is never reached: " + a + " on " +
                                                   on_line(where(first)) +
                                                   " takes all its requests and is asked first; remove one");
+        if (is_tcp(c_.routes[first]))
+            return errors_.add(where(second), "the routes " + a + " on " + on_line(where(first)) + " and " + b +
+                                                  " have an sni in common; remove it from one");
         errors_.add(where(second), "the routes " + a + " on " + on_line(where(first)) + " and " + b +
                                        " can take the same request and are equally specific; make one more specific, "
                                        "or give one a priority");

@@ -99,11 +99,20 @@ TEST(CheckConfig, TellsWhatNoSingleValueTells) {
          "3:23 the listener 'a' speaks http and the route 'route-1' is for tcp connections; a listener serves one kind "
          "of routes\n"},
         {web + up + "routes: [{tcp: {upstream: x}}, {tcp: {upstream: y}}]\n",
-         "3:32 the tcp listener 'web' has a route already, on line 3; a connection tells nothing to choose by\n"},
+         "3:32 the tcp listener 'web' has a route already, on line 3; give one of them an sni to choose by\n"},
+        {web + up +
+             "routes: [{match: {sni: [a.b]}, tcp: {upstream: x}}, {match: {sni: [c.d, A.B]}, tcp: {upstream: y}}]\n",
+         "3:61 the routes 'route-1' on line 3 and 'route-2' have an sni in common; remove it from one\n"},
+        {web + up + "routes: [{match: {sni: [a.b]}, respond: {}}]\n",
+         "3:24 'sni' is for tcp routes, which pass TLS on as it is; write hosts\n"},
+        {"listeners: [{name: a, address: \":80\", tls: {certificates: [{certificate: c, key: k}]}}]\n" + up +
+             "routes: [{match: {sni: [a.b]}, tcp: {upstream: x}}]\n",
+         "3:24 the listener 'a' ends TLS itself, and sni is for connections that are passed on as they are; leave out "
+         "one of sni and the listener's tls\n"},
         {web + up + "routes: [{match: {path: /x}, tcp: {upstream: x}}]\n",
-         "3:18 match has no meaning in a tcp route: a connection tells nothing to choose by\n"},
-        {"listeners: [{name: a, address: \":80\", header_timeout: 1s}]\n" + up + "routes: [{tcp: {upstream: x}}]\n",
-         "1:55 'header_timeout' has no meaning on a tcp listener\n"},
+         "3:25 'path' has no meaning in a tcp route: a connection tells at most the sni\n"},
+        {"listeners: [{name: a, address: \":80\", keep_alive_timeout: 1s}]\n" + up + "routes: [{tcp: {upstream: x}}]\n",
+         "1:59 'keep_alive_timeout' has no meaning on a tcp listener\n"},
         // actions
         {web + up + "routes: [{match: {path: /x}, proxy: {upstream: x, replace_prefix: /}}]\n",
          "3:67 replace_prefix needs a path_prefix in the route's match: that is what it replaces\n"},

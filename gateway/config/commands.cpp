@@ -49,6 +49,11 @@ int explain_file(const std::string& file, explained_request rq, const std::vecto
         const std::size_t value = std::min(h.find_first_not_of(" \t", colon + 1), h.size());
         rq.headers.emplace_back(h.substr(0, colon), h.substr(value));
     }
+    if (rq.url.empty()) {
+        if (!rq.method.starts_with("tls://")) return usage("URL is required");
+        rq.url = std::move(rq.method);
+        rq.method = {};
+    }
     const auto c = load_config_with_places(file);
     if (!c) return tell(c.error());
     const auto text = explain(*c, file, rq);
@@ -79,8 +84,9 @@ config_commands::config_commands(CLI::App& app)
       init_(app.add_subcommand("init", "Write a small configuration file to begin with")),
       reference_(app.add_subcommand("reference", "Print the keys of configuration files, in Markdown")->group("")) {
     validate_->add_flag("--without-files", without_files_, "Do not open the files of TLS, which may be elsewhere");
-    explain_->add_option("METHOD", method_, "The request's method, for example GET")->required();
-    explain_->add_option("URL", url_, "http://host[:port]/path, or only the path")->required();
+    explain_->add_option("METHOD", method_, "The request's method, for example GET; or tls://host[:port] alone")
+        ->required();
+    explain_->add_option("URL", url_, "http://host[:port]/path, or only the path");
     explain_->add_option("-H,--header", headers_, "A header field of the request")
         ->type_name("'Name: value'")
         ->allow_extra_args(false);

@@ -24,6 +24,7 @@ struct parsed_request {
     std::string_view authority;
     std::string host;
     std::uint16_t port = 0; // 0: not given
+    bool tcp = false;       // a connection that asks for the host, and no request
     std::string path;
     std::string query;
     std::vector<std::pair<std::string, std::string>> fields;
@@ -55,6 +56,10 @@ std::expected<void, std::string> split_url(std::string url, parsed_request& out)
 }
 
 std::expected<void, std::string> parse(const explained_request& rq, parsed_request& out) {
+    if (rq.url.starts_with("tls://")) {
+        out.tcp = true;
+        return split_url(rq.url, out);
+    }
     out.method = rq.method;
     if (!http::is_token(rq.method)) return std::unexpected("'" + printable(rq.method) + "' is not a method");
     if (auto split = split_url(rq.url, out); !split) return split;
@@ -121,16 +126,21 @@ public:
         : c_(c.value), places_(c.places), file_(file), rq_(rq) {}
 
     std::string run() {
-        print("{} {}{}{}\n", rq_.method, rq_.host, rq_.path, rq_.query);
+        if (rq_.tcp)
+            print("tls://{}\n", rq_.host);
+        else
+            print("{} {}{}{}\n", rq_.method, rq_.host, rq_.path, rq_.query);
         bool arrives = false;
         for (std::size_t i = 0; i < c_.listeners.size(); ++i) {
             const listener_config& l = c_.listeners[i];
-            if (l.protocol == listener_protocol::tcp || (rq_.port != 0 && l.listen.port() != rq_.port)) continue;
+            if ((l.protocol == listener_protocol::tcp) != rq_.tcp || (rq_.port != 0 && l.listen.port() != rq_.port))
+                continue;
             arrives = true;
             at_listener(i);
         }
         if (!arrives)
-            print("\nno http listener{} takes it\n", rq_.port == 0 ? "" : " on port " + std::to_string(rq_.port));
+            print("\nno {} listener{} takes it\n", rq_.tcp ? "tcp" : "http",
+                  rq_.port == 0 ? "" : " on port " + std::to_string(rq_.port));
         return std::move(out_);
     }
 
@@ -160,7 +170,7 @@ private:
         }
         const auto found = route_table(matches).find(rq_.view());
         if (!found) {
-            print("  no route takes it: it is answered 404\n");
+            print("  no route takes it: it is {}\n", rq_.tcp ? "told so, and closed" : "answered 404");
         } else {
             explain_route(routes[*found]);
             explain_losers(routes, routes[*found]);
@@ -170,6 +180,7 @@ private:
         }
         print("\n  policies of the listener {}\n", l.name);
         options(tables::listener_policies, &l, path, "");
+        if (rq_.tcp) return;
         print("\n  limits of the listener {}\n", l.name);
         options(tables::listener_options, &l.http, path, "defaults.listener");
         if (l.tls.certificates.empty()) return;
@@ -183,19 +194,19 @@ private:
 
     void explain_route(std::size_t r) {
         print("  takes the route {} ({}): {}\n", c_.routes[r].name, place(path_of("routes", r)),
-              describe(c_.routes[r].match));
+              describe(c_.routes[r].match, rq_.tcp));
     }
 
-    static std::string describe(const route_match& m) {
+    static std::string describe(const route_match& m, bool tcp) {
         std::string out;
         const auto add = [&](std::string text) { out += (out.empty() ? "" : ", ") + std::move(text); };
-        for (const std::string& h : m.hosts) add("host " + h);
+        for (const std::string& h : m.hosts) add((tcp ? "sni " : "host ") + h);
         if (m.path) add("path " + *m.path);
         if (m.path_prefix) add("path_prefix " + *m.path_prefix);
         for (const std::string& method : m.methods) add("method " + method);
         for (const value_match& h : m.headers) add("header " + h.name);
         for (const value_match& q : m.query) add("query " + q.name);
-        return out.empty() ? "any request" : out;
+        return !out.empty() ? out : tcp ? "any connection" : "any request";
     }
 
     void explain_losers(const std::vector<std::size_t>& routes, std::size_t winner) {
@@ -226,15 +237,24 @@ private:
             }
             print("\n  limits of the route {}\n", c_.routes[r].name);
             options(tables::proxy_options, &p->options, path_of(path, "proxy"), "defaults.proxy");
-            for (const weighted_upstream& w : p->upstreams) {
-                const auto u = std::ranges::find(c_.upstreams, w.upstream, &upstream_config::name);
-                print("\n  limits of the upstream {}\n", u->name);
-                const std::string own = path_of("upstreams", u->name);
-                options(tables::upstream_options, &u->options, own, "defaults.upstream");
-                if (!u->tls.enabled) continue;
-                print("\n  tls of the upstream {}\n", u->name);
-                options(tables::upstream_tls, &u->tls, path_of(own, "tls"), {});
-            }
+            limits_of(p->upstreams);
+        } else if (const auto* t = std::get_if<tcp_action>(&action)) {
+            for (const weighted_upstream& w : t->upstreams) explain_upstream(w, t->upstreams.size() > 1);
+            print("\n  limits of the route {}\n", c_.routes[r].name);
+            options(tables::tcp_options, t, path_of(path, "tcp"), "defaults.tcp");
+            limits_of(t->upstreams);
+        }
+    }
+
+    void limits_of(const std::vector<weighted_upstream>& upstreams) {
+        for (const weighted_upstream& w : upstreams) {
+            const auto u = std::ranges::find(c_.upstreams, w.upstream, &upstream_config::name);
+            print("\n  limits of the upstream {}\n", u->name);
+            const std::string own = path_of("upstreams", u->name);
+            options(tables::upstream_options, &u->options, own, "defaults.upstream");
+            if (!u->tls.enabled) continue;
+            print("\n  tls of the upstream {}\n", u->name);
+            options(tables::upstream_tls, &u->tls, path_of(own, "tls"), {});
         }
     }
 

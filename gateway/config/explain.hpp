@@ -12,7 +12,7 @@ namespace headgate::gateway {
 // A request to think about.
 struct explained_request {
     std::string method;
-    std::string url; // http://host[:port]/path?query, or only its path
+    std::string url; // http://host[:port]/path?query, or only its path; tls://host[:port] for a tcp connection
     std::vector<std::pair<std::string, std::string>> headers{};
 };
 

@@ -4,13 +4,16 @@
 import email.parser
 import hashlib
 import os
+import re
 import signal
 import socket
 import subprocess
 import unittest
+from pathlib import Path
 
 from run_test import RunCase
 from support import Client, Cut, Gateway, eventually
+from support.gateway import BINARY
 from tls_test import TlsCase
 
 BLOCK = os.urandom(1 << 20)
@@ -385,6 +388,23 @@ class Endings(StaticCase):
         self.log(status=503, end="overloaded")
         subprocess.run(["prlimit", "--pid", str(self.gateway.pid), "--nofile=1024:"], check=True)
         self.assertEqual(self.client().exchange("GET", "/small").data, b"small")
+
+
+class Page(StaticCase):
+    def test_the_examples_are_right(self):
+        page = (Path(__file__).resolve().parents[2] / "docs/gateway.md").read_text()
+        examples = [e for e in re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE) if re.search("static:\n|compression:|sni:", e)]
+        self.assertEqual(len(examples), 3)
+        for example in examples:
+            self.write(example.replace("/srv/www", str(self.root)))
+            done = subprocess.run([BINARY, "validate", "-c", self.file], capture_output=True, text=True, check=False, timeout=20)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), example)
+
+    def test_validate_looks_for_the_folder(self):
+        self.write(self.config().replace(str(self.root), str(self.root / "none")))
+        done = subprocess.run([BINARY, "validate", "-c", self.file], capture_output=True, text=True, check=False, timeout=20)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"{self.root}/none: No such file or directory", done.stderr)
 
 
 class WithTls(TlsCase):

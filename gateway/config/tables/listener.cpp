@@ -13,7 +13,9 @@ using ho = http_options;
 using hl = http::head_limits;
 
 constexpr config_field listener_option_fields[] = {
-    time<&ho::header_timeout>("header_timeout", "For a client's whole request head, from its first byte: 408."),
+    time<&ho::header_timeout>("header_timeout",
+                              "For a client's whole request head, from its first byte: 408. On a tcp listener, for its "
+                              "ClientHello: a reset."),
     time<&ho::keep_alive_timeout>("keep_alive_timeout", "For a client's next request: the connection is closed."),
     time<&ho::client_idle_timeout>("client_idle_timeout",
                                    "For a client to take an answer of the gateway's own: reset."),

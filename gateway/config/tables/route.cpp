@@ -114,6 +114,8 @@ constexpr auto any_value = [](const de&, string_view) { return vm{}; };
 constexpr config_field match_fields[] = {
     not_empty(texts<&rm::hosts>("hosts", formats::route_host,
                                 "Hosts, or `*.` and a host for all names below it. Without it, any host.")),
+    not_empty(texts<&rm::hosts>("sni", formats::route_host,
+                                "Of a tcp route: what TLS clients ask for, as for hosts. Without it, any connection.")),
     text<&rm::path>("path", formats::path, "Exactly this path."),
     text<&rm::path_prefix>("path_prefix", formats::path, "This path and all below it, by whole segments."),
     not_empty(texts<&rm::methods>("methods", formats::method, "Without it, any method.")),
@@ -124,7 +126,8 @@ constexpr config_field match_fields[] = {
                          "Among routes that are equally specific, the higher one is asked first."),
 };
 constexpr string_view one_path[] = {"path", "path_prefix"};
-constexpr config_alternatives match_alternatives[] = {{one_path, false}};
+constexpr string_view one_name[] = {"hosts", "sni"};
+constexpr config_alternatives match_alternatives[] = {{one_path, false}, {one_name, false}};
 
 using he = headgate::gateway::header_edits;
 
