@@ -94,6 +94,7 @@ failure flow_failure(int value) noexcept {
     switch (static_cast<errc>(value)) {
     case errc::timed_out:
     case errc::idle: return failure::timed_out;
+    case errc::limit_exceeded: return failure::data;
     case errc::overloaded: return failure::busy;
     case errc::premature_close:
     case errc::refused: return failure::unavailable;
@@ -128,6 +129,7 @@ failure failure_of(std::error_code code) noexcept {
     if (code.category() == sqlite_category()) return sqlite_failure(code.value());
     if (code.category() == flow_category()) return flow_failure(code.value());
     if (code == std::errc::timed_out) return failure::timed_out;
+    if (code == std::errc::invalid_argument) return failure::query; // query_error
     if (code == std::errc::not_enough_memory || code == std::errc::too_many_files_open) return failure::busy;
     return failure::unavailable; // the system's: the network
 }

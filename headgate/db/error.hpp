@@ -10,8 +10,10 @@
 //   code    the database's own code, in postgres_category or sqlite_category. Its message() names the code and nothing
 //           else, so it may go anywhere;
 //   detail  what the database said. It may quote the query and the data: for logs, never for clients.
-// What a client may be told is public_message(code). Errors before there is a database to speak of (no connection, no
-// lease) are those of the system and errc: errc::timed_out, errc::overloaded, errc::refused...
+// What a client may be told is public_message(code). Other errors are those of the system (no connection) and of errc:
+// errc::overloaded and errc::timed_out of a pool; errc::timed_out of a query that took longer than its query_options
+// allow; errc::limit_exceeded of a row that is too large; errc::premature_close of a session that broke off. A query
+// that is refused before it is sent is std::errc::invalid_argument.
 namespace headgate::db {
 
 // SQLSTATE codes of PostgreSQL (its documentation, appendix A), five letters and digits as a number to the base 36.
