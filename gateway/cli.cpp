@@ -11,6 +11,7 @@
 #include <gateway/config/check_files.hpp>
 #include <gateway/config/commands.hpp>
 #include <gateway/config/load.hpp>
+#include <gateway/export/command.hpp>
 #include <gateway/server.hpp>
 #include <gateway/units.hpp>
 
@@ -256,6 +257,7 @@ int run_command_line(int argc, char** argv) {
     CLI::App* run_command = app.add_subcommand("run", "Serve what a configuration file says; SIGHUP reads it again");
     run_command->add_option("-c,--config", file, "The configuration file")->type_name("FILE")->required();
     const config_commands configs(app);
+    const export_command exports(app);
 
     try {
         // CLI11 would only say that there is no command.
@@ -266,6 +268,7 @@ int run_command_line(int argc, char** argv) {
         return app.exit(e) == 0 ? 0 : 2;
     }
     if (const auto status = configs.run()) return *status;
+    if (const auto status = exports.run()) return *status;
     if (*run_command) return run_from_file(file);
     p.route.response_heads.headers_max = p.http.heads.headers_max;
     p.http.client_idle_timeout = p.route.client_idle_timeout;
