@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <gateway/admin/client.hpp>
 #include <gateway/cli.hpp>
 #include <gateway/config/check_files.hpp>
 #include <gateway/config/commands.hpp>
@@ -258,6 +259,7 @@ int run_command_line(int argc, char** argv) {
     run_command->add_option("-c,--config", file, "The configuration file")->type_name("FILE")->required();
     const config_commands configs(app);
     const export_command exports(app);
+    const admin::commands admin_commands(app);
 
     try {
         // CLI11 would only say that there is no command.
@@ -269,6 +271,7 @@ int run_command_line(int argc, char** argv) {
     }
     if (const auto status = configs.run()) return *status;
     if (const auto status = exports.run()) return *status;
+    if (const auto status = admin_commands.run()) return *status;
     if (*run_command) return run_from_file(file);
     p.route.response_heads.headers_max = p.http.heads.headers_max;
     p.http.client_idle_timeout = p.route.client_idle_timeout;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <headgate/io/open_file.hpp>
 #include <headgate/io/tls_context.hpp>
 
 #include <cstdint>
@@ -57,6 +58,23 @@ struct respond_action {
     header_edits headers{}; // `remove` is not used
 };
 
+// Serves files below a folder.
+struct static_action {
+    std::string root{};
+    std::vector<std::string> index{"index.html"}; // of folders, the first that exists
+    bool hidden_files = false;                    // whether names may begin with a dot
+    files::folder::links follow_symlinks = files::folder::links::within;
+    std::vector<std::string> precompressed{}; // codings whose variants may lie beside a file: zstd, gzip, br
+    std::optional<std::string> cache_control{};
+    std::vector<std::pair<std::string, std::string>> mime_types{}; // by extension, in lower case
+    header_edits headers{};                                        // `remove` is not used
+    duration client_idle_timeout = 60s;
+    std::uint64_t client_rate_min = 240;
+    duration rate_grace = 10s;
+
+    pace_limits client_pace() const { return {client_idle_timeout, client_rate_min, rate_grace}; }
+};
+
 // Passes bytes on, both ways.
 struct tcp_action {
     std::vector<weighted_upstream> upstreams{};
@@ -69,7 +87,7 @@ struct route_config {
     std::vector<std::string> listeners{}; // names; none: all whose protocol fits
     route_policies_config policies{};
     route_match match{}; // not of tcp routes
-    std::variant<proxy_action, redirect_action, respond_action, tcp_action> action{};
+    std::variant<proxy_action, redirect_action, respond_action, static_action, tcp_action> action{};
 };
 
 struct endpoint_config {
@@ -109,8 +127,15 @@ struct listener_config {
     http_options http{};      // of an HTTP listener
 };
 
+// Where the gateway is looked after: see admin/http_server.hpp.
+struct admin_options {
+    bool enabled = false;
+    address listen = address::parse("127.0.0.1:9909").value_or(address());
+};
+
 struct config {
     server_options server{}; // its `listen` is not used
+    admin_options admin{};
     std::vector<listener_config> listeners{};
     std::vector<route_config> routes{};
     std::vector<upstream_config> upstreams{};

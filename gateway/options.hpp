@@ -28,6 +28,7 @@ struct endpoint {
 struct server_options {
     address listen;
     unsigned workers = 1;
+    duration drain_delay = {}; // from when it is said that there will be an end to when no more is accepted
     duration drain_timeout = 10s;
     duration certificate_check_interval = 10s; // from looking for changed certificates to looking again
     bool access_log = true;

@@ -1,3 +1,4 @@
+#include <headgate/http/date.hpp>
 #include <headgate/http/message.hpp>
 #include <headgate/http/writer.hpp>
 
@@ -27,14 +28,7 @@ std::string json_text(std::string_view text) {
     return out;
 }
 
-// "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, section 5.6.7).
-std::string http_date() {
-    const time_t now = ::time(nullptr);
-    tm parts{};
-    ::gmtime_r(&now, &parts);
-    char text[32];
-    return {text, ::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts)};
-}
+std::string http_date() { return http::format_date(::time(nullptr)); }
 
 } // namespace
 
@@ -52,6 +46,7 @@ chunk make_response(const problem& p) {
     if (p.edits)
         for (const auto* list : {&p.edits->set, &p.edits->add})
             for (const auto& [name, value] : *list) text += fmt::format("{}: {}\r\n", name, value);
+    for (const auto& [name, value] : p.fields) text += fmt::format("{}: {}\r\n", name, value);
     if (!p.keep_alive) text += "Connection: close\r\n";
     text += "Via: 1.1 headgate\r\n\r\n";
     if (!p.head_only) text += body;

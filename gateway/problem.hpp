@@ -2,6 +2,8 @@
 
 #include <headgate/core/chunk.hpp>
 
+#include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -18,7 +20,8 @@ struct problem {
     bool keep_alive = false;     // otherwise the connection is closed after it
     bool head_only = false;      // the answer to HEAD
     int retry_after = 0;         // seconds; 0 for none
-    const header_edits* edits = nullptr; // fields to be added; what it removes is not there
+    const header_edits* edits = nullptr;                           // fields to be added; what it removes is not there
+    std::span<const std::pair<std::string, std::string>> fields{}; // to be added
 };
 
 chunk make_response(const problem& p);

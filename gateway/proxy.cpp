@@ -31,6 +31,7 @@ int status_of(cause c) {
     case cause::drained:
     case cause::upstream_busy:
     case cause::overloaded: return 503;
+    case cause::file_error:
     case cause::internal: return 500;
     default: return 502;
     }
@@ -52,6 +53,7 @@ std::string describe(cause c, const request& rq, const flow_error& e) {
     case cause::upstream_timeout: return upstream + " did not respond in time";
     case cause::upstream_idle: return upstream + " did not take the request in time";
     case cause::upstream_protocol: return upstream + " sent a malformed response" + detail;
+    case cause::file_error: return "the file cannot be read";
     case cause::drained: return "the gateway is shutting down";
     case cause::overloaded: return "the gateway has no descriptors or memory left for this request";
     default: return e.message();
@@ -192,6 +194,8 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const identit
         co_await pass_on(rq, *r, *p);
     else if (const auto* d = std::get_if<redirect_action>(&r->config->action))
         co_await redirect(rq, r->config->match, *d);
+    else if (const auto* s = std::get_if<static_action>(&r->config->action))
+        co_await serve_static(rq, *r, *s);
     else
         co_await respond(rq, std::get<respond_action>(r->config->action));
     log(rq);
@@ -212,9 +216,14 @@ task<> proxy::pass_on(request& rq, const snapshot::route& r, const proxy_action&
         if (!rq.uploaded) rq.persistent = false;
         co_return;
     }
-    const flow_error& e = end.error();
+    flow_error& e = end.error();
     if (!rq.why) rq.why = cause_of(e.code, e.where == side::source ? party::upstream : party::client);
     report_failure(rq);
+    co_await failed(rq, std::move(e));
+}
+
+// The request has failed, for rq.why.
+task<> proxy::failed(request& rq, flow_error e) {
     if (rq.answered || *rq.why == cause::client_closed || *rq.why == cause::client_reset) {
         rq.client.reset(); // what it has of the answer must not look whole
         rq.persistent = false;

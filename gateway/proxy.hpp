@@ -37,9 +37,12 @@ private:
     task<> relay_switched(request& rq, const route_options& o, upstream_lease up);
     task<> redirect(request& rq, const route_match& m, const redirect_action& a);
     task<> respond(request& rq, const respond_action& a);
+    task<> serve_static(request& rq, const snapshot::route& r, const static_action& a);
+    task<> failed(request& rq, flow_error e);
     task<> complete(request& rq, own_answer a);
     task<> refuse(request& rq, gateway::refusal why);
-    task<> answer(request& rq, int status, std::string detail, bool may_persist);
+    task<> answer(request& rq, int status, std::string detail, bool may_persist,
+                  std::span<const std::pair<std::string, std::string>> fields = {});
     task<> send(request& rq, chunk answer);
     bool may_persist(const request& rq) const noexcept;
     task<> linger(request& rq);

@@ -6,6 +6,7 @@
 #include <gateway/path.hpp>
 #include <gateway/problem.hpp>
 #include <gateway/proxy.hpp>
+#include <gateway/static_files.hpp>
 
 // The answers that a proxy gives by itself.
 namespace headgate::gateway {
@@ -22,6 +23,10 @@ constexpr duration linger_pause = 50ms; // how often it is looked at
 void drop_head(request& rq) {
     rq.in.consume(rq.parsers->request.head().head_bytes);
     rq.parsers.release();
+}
+
+cause cause_of_serving(const flow_error& e) {
+    return e.where == side::source ? cause::file_error : cause_of(e.code, party::client);
 }
 
 } // namespace
@@ -58,6 +63,24 @@ task<> proxy::respond(request& rq, const respond_action& a) {
         rq, {.status = a.status, .body = a.body, .content_type = a.content_type, .fields = std::move(fields)});
 }
 
+task<> proxy::serve_static(request& rq, const snapshot::route& r, const static_action& a) {
+    static const std::pair<std::string, std::string> allow[] = {{"Allow", "GET, HEAD, OPTIONS"}};
+    if (rq.verb == http::method::options)
+        co_return co_await complete(rq, {.status = 204, .fields = {{allow->first, allow->second}}});
+    rq.persistent = may_persist(rq);
+    if (rq.verb != http::method::get && rq.verb != http::method::head) {
+        rq.why = cause::client_method;
+        drop_head(rq);
+        co_return co_await answer(rq, 405, "files are read with GET and HEAD", rq.verb != http::method::connect, allow);
+    }
+    const std::string_view prefix = r.config->match.path_prefix ? *r.config->match.path_prefix : std::string_view();
+    auto end = co_await attempt(serve_file(rq, {worker_, a, *r.folder, prefix}));
+    if (rq.parsers) drop_head(rq);
+    rq.why = end ? cause::complete : rq.why ? rq.why : cause_of_serving(end.error());
+    if (!end) co_return co_await failed(rq, std::move(end.error()));
+    if (const auto& other = *end) co_await answer(rq, other->status, other->detail, true, other->fields);
+}
+
 // Gives the answer that the route has for the request, for this request and connection.
 task<> proxy::complete(request& rq, own_answer a) {
     drop_head(rq);
@@ -78,7 +101,8 @@ bool proxy::may_persist(const request& rq) const noexcept {
 }
 
 // Says what went wrong.
-task<> proxy::answer(request& rq, int status, std::string detail, bool may_go_on) {
+task<> proxy::answer(request& rq, int status, std::string detail, bool may_go_on,
+                     std::span<const std::pair<std::string, std::string>> fields) {
     rq.status = status;
     rq.persistent = may_go_on && may_persist(rq);
     co_await send(rq, make_response(problem{.status = status,
@@ -87,7 +111,8 @@ task<> proxy::answer(request& rq, int status, std::string detail, bool may_go_on
                                             .keep_alive = rq.persistent,
                                             .head_only = rq.verb == http::method::head,
                                             .retry_after = status == 503 ? 1 : 0,
-                                            .edits = rq.answer_edits.get()}));
+                                            .edits = rq.answer_edits.get(),
+                                            .fields = fields}));
 }
 
 // Gives an answer of our own.

@@ -35,6 +35,7 @@ public:
         ~lease() { release(); }
         void release() noexcept { home_.put(std::move(parsers_)); }
         head_parsers* operator->() const noexcept { return parsers_.get(); }
+        explicit operator bool() const noexcept { return parsers_ != nullptr; }
 
     private:
         parser_pool& home_;

@@ -1,4 +1,3 @@
-#include <headgate/core/memory_budget.hpp>
 #include <headgate/core/race.hpp>
 #include <headgate/core/sleep.hpp>
 #include <headgate/io/signals.hpp>
@@ -6,14 +5,13 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
-#include <optional>
 
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <gateway/machine_memory.hpp>
+#include <gateway/admin/http_server.hpp>
+#include <gateway/fleet.hpp>
 #include <gateway/server.hpp>
-#include <gateway/worker_thread.hpp>
 
 namespace headgate::gateway {
 
@@ -25,59 +23,49 @@ constexpr duration farewell_time = 1s;
 task<> until(abort_signal s) { co_await s.wait(); }
 task<> wait_for(duration d) { co_await sleep_for(d); }
 
-// Workers share a port (SO_REUSEPORT). Another gateway must not: it would get a part of the connections and nobody
-// would know.
-std::string check_free(const address& at) {
-    if (at.family() == AF_UNIX || at.port() == 0) return {};
-    const auto alone = listener::open(at);
-    return alone ? std::string() : "cannot listen on " + at.text() + ": " + alone.error().message();
-}
-
-// Which workers have ended: kept on the main thread, and outlives its loop, where the workers report.
-struct endings {
-    std::size_t running = 0;
-    abort_source all_ended;
-};
-
 class server {
 public:
-    server(server_source& from, loop& main, access_log* log, endings& e)
-        : from_(from), options_(from.first->of().server), endings_(e) {
-        for (const listener_config& l : from.first->of().listeners)
-            if (l.listen.family() == AF_UNIX) options_.workers = 1; // the path of a Unix socket cannot be shared
-        if (options_.connections_per_client_max != 0) clients_.emplace(options_.connections_per_client_max);
-        if (options_.memory_limit == 0) options_.memory_limit = machine_memory() / 2;
-        if (options_.memory_limit != unlimited) budget_.emplace(std::max(options_.memory_limit, memory_limit_min));
-        shared_ = {.options = options_,
-                   .log = log,
-                   .clients = clients_ ? &*clients_ : nullptr,
-                   .budget = budget_ ? &*budget_ : nullptr,
-                   .ended = [&main, &e] {
-                       call_on(main, [&e] {
-                           if (--e.running == 0) e.all_ended.abort();
-                       });
-                   }};
-    }
+    server(server_source& from, loop& main, access_log* log, fleet::endings& e)
+        : from_(from), workers_(from.first->of(), main, log, e), admin_(endpoints()) {}
 
     // Throws if a worker or a listener cannot be started.
     void start() {
-        while (workers_.size() < options_.workers) {
-            workers_.push_back(std::make_unique<worker_thread>(shared_));
-            ++endings_.running;
+        workers_.start();
+        if (const admin_options& a = from_.first->of().admin; a.enabled) {
+            auto l = listener::open(a.listen);
+            if (!l) throw std::runtime_error("cannot listen on " + a.listen.text() + ": " + l.error().message());
+            admin_.start(std::move(*l));
         }
-        if (const std::string wrong = change_to(from_.first); !wrong.empty()) throw std::runtime_error(wrong);
-        if (options_.certificate_check_interval != forever) chores_.spawn(watch_files());
+        if (const std::string wrong = workers_.change_to(std::exchange(from_.first, nullptr)); !wrong.empty()) throw std::runtime_error(wrong);
+        if (options().certificate_check_interval != forever) chores_.spawn(watch_files());
+        ready_ = true;
     }
 
-    std::string ready_line() const {
-        std::string where;
-        for (const listener_config& l : current_->of().listeners)
-            where += (where.empty() ? "" : " ") + bound_.at(l.listen.text()).text();
-        return fmt::format("headgate: listening on {}, {}, {} worker{}\n", where, from_.about, workers_.size(),
-                           workers_.size() == 1 ? "" : "s");
+    std::string ready_line() {
+        const std::string admin = admin_.listening() ? ", admin on " + admin_.listening()->where().text() : "";
+        return fmt::format("headgate: listening on {}, {}, {} worker{}{}\n", workers_.addresses(), from_.about,
+                           workers_.size(), workers_.size() == 1 ? "" : "s", admin);
     }
 
     task<> supervise(signal_set& signals) {
+        co_await race(handle(signals), until(ending_.signal()));
+        ready_ = false;
+        chores_.clear();
+        const bool hurried = options().drain_delay != duration::zero() &&
+                             (co_await race(wait_for(options().drain_delay), second_signal(signals))).index() == 1;
+        workers_.drain();
+        if (!hurried)
+            co_await race(until(workers_.all_ended()), wait_for(options().drain_timeout), second_signal(signals));
+        if (!workers_.running()) co_return;
+        workers_.abort();
+        co_await race(until(workers_.all_ended()), wait_for(farewell_time), second_signal(signals));
+    }
+
+private:
+    const server_options& options() const noexcept { return workers_.options(); }
+
+    // Until the one that ends.
+    task<> handle(signal_set& signals) {
         for (;;) {
             const int s = co_await signals.next();
             if (s == SIGUSR1)
@@ -85,35 +73,39 @@ public:
             else if (s == SIGHUP)
                 reload();
             else
-                break;
+                co_return;
         }
-        chores_.clear();
-        for (const auto& w : workers_) w->drain();
-        co_await race(until(endings_.all_ended.signal()), wait_for(options_.drain_timeout), second_signal(signals));
-        if (endings_.running == 0) co_return;
-        for (const auto& w : workers_) w->abort();
-        co_await race(until(endings_.all_ended.signal()), wait_for(farewell_time), second_signal(signals));
+    }
+    task<> second_signal(signal_set& signals) {
+        for (;;) {
+            const int s = co_await signals.next();
+            if (s == SIGUSR1)
+                try_print_live();
+            else if (s != SIGHUP)
+                co_return;
+        }
     }
 
-private:
-    // All workers serve `next` from now on, or none does: then the text says why.
-    std::string change_to(const std::shared_ptr<const snapshot>& next) {
-        for (const listener_config& l : next->of().listeners)
-            if (!bound_.contains(l.listen.text()))
-                if (std::string wrong = check_free(l.listen); !wrong.empty()) return wrong;
-        bound_addresses bound = bound_;
-        for (const auto& w : workers_) {
-            std::string wrong = w->prepare(next, bound);
-            if (wrong.empty()) continue;
-            for (const auto& other : workers_) other->forget();
-            return wrong;
+    // ---- what is served
+
+    admin::answer reload() {
+        if (!from_.again)
+            return {.status = 409, .text = "what this serves comes from its command line: there is no file\n"};
+        auto next = from_.again(workers_.current());
+        std::string wrong = next ? workers_.change_to(*next) : next.error();
+        if (!wrong.empty()) {
+            if (!wrong.ends_with('\n')) wrong += '\n';
+            wrong += "headgate: not reloaded; what was served before is served on\n";
+            fmt::print(stderr, "{}", wrong);
+            return {.status = 422, .text = std::move(wrong)};
         }
-        for (const auto& w : workers_) w->commit();
-        current_ = next;
-        bound_.clear();
-        for (const listener_config& l : next->of().listeners)
-            bound_.emplace(l.listen.text(), bound.at(l.listen.text()));
-        return {};
+        const config& c = (*next)->of();
+        std::string text = fmt::format("headgate: reloaded: {} listener(s), {} route(s), {} upstream(s)\n",
+                                       c.listeners.size(), c.routes.size(), c.upstreams.size());
+        fmt::print(stderr, "{}", text);
+        return {.text = std::move(text),
+                .json = fmt::format("{{\"listeners\":{},\"routes\":{},\"upstreams\":{}}}\n", c.listeners.size(),
+                                    c.routes.size(), c.upstreams.size())};
     }
 
     // What was read may be half of what somebody is about to write: until it is right it is tried again each time, and
@@ -121,8 +113,8 @@ private:
     task<> watch_files() {
         std::string told;
         for (;;) {
-            co_await sleep_for(options_.certificate_check_interval);
-            if (!current_->files_changed()) continue;
+            co_await sleep_for(options().certificate_check_interval);
+            if (!workers_.current().files_changed()) continue;
             std::string wrong = read_files_again();
             if (wrong.empty())
                 fmt::print(stderr, "headgate: certificates have changed and were read again\n");
@@ -136,33 +128,37 @@ private:
     }
     std::string read_files_again() {
         try {
-            const auto next = std::make_shared<snapshot>(current_->of(), current_.get());
+            const auto next = std::make_shared<snapshot>(workers_.current().of(), &workers_.current());
             for (const std::string& w : next->warnings()) fmt::print(stderr, "headgate: warning: {}\n", w);
-            return change_to(next);
+            return workers_.change_to(next);
         } catch (const std::exception& e) {
             return e.what();
         }
     }
 
-    void reload() {
-        auto next = from_.again(*current_);
-        const std::string wrong = next ? change_to(*next) : next.error();
-        if (wrong.empty())
-            fmt::print(stderr, "headgate: reloaded: {} listener(s), {} route(s), {} upstream(s)\n",
-                       (*next)->of().listeners.size(), (*next)->of().routes.size(), (*next)->of().upstreams.size());
-        else
-            fmt::print(stderr, "{}\nheadgate: not reloaded; what was served before is served on\n", wrong);
+    // ---- what the admin server answers
+
+    std::vector<admin::endpoint> endpoints() {
+        return {{"GET", "/livez", [this] { return answer_livez(); }},
+                {"GET", "/readyz", [this] { return answer_readyz(); }},
+                {"POST", "/api/v1/reload", [this] { return answer_reload(); }},
+                {"POST", "/api/v1/drain", [this] { return answer_drain(); }}};
+    }
+    task<admin::answer> answer_livez() { co_return admin::answer{.text = "ok\n"}; }
+    task<admin::answer> answer_readyz() {
+        if (ready_) co_return admin::answer{.text = "ok\n"};
+        co_return admin::answer{.status = 503, .text = "the gateway is draining\n"};
+    }
+    task<admin::answer> answer_reload() {
+        if (!ready_) co_return admin::answer{.status = 409, .text = "the gateway is draining\n"};
+        co_return reload();
+    }
+    task<admin::answer> answer_drain() {
+        ending_.abort();
+        co_return admin::answer{.status = 202, .text = "headgate: draining\n", .json = "{\"draining\":true}\n"};
     }
 
-    task<> second_signal(signal_set& signals) {
-        for (;;) {
-            const int s = co_await signals.next();
-            if (s == SIGUSR1)
-                try_print_live();
-            else if (s != SIGHUP)
-                co_return;
-        }
-    }
+    // ---- what is alive
 
     void try_print_live() noexcept {
         try {
@@ -172,8 +168,7 @@ private:
         }
     }
     void print_live() {
-        live_counts all;
-        for (const auto& w : workers_) all += w->live();
+        const live_counts all = workers_.live();
         fmt::print(stderr,
                    "headgate: live connections={} requests={} upstream_busy={} upstream_idle={} frames={} "
                    "descriptors={} waits={} timers={} buffer_bytes={} pipes={} memory={}\n",
@@ -182,15 +177,11 @@ private:
     }
 
     server_source& from_;
-    server_options options_;
-    std::optional<client_table> clients_;
-    std::optional<memory_budget> budget_;
-    worker_thread::shared shared_;
-    bound_addresses bound_;
-    endings& endings_;
-    std::vector<std::unique_ptr<worker_thread>> workers_;
-    std::shared_ptr<const snapshot> current_;
-    nursery chores_; // what goes on beside on the main thread
+    fleet workers_;
+    bool ready_ = false;
+    abort_source ending_; // fires when somebody has asked for the end
+    nursery chores_;      // what goes on beside
+    admin::http_server admin_;
 };
 
 } // namespace
@@ -198,11 +189,11 @@ private:
 int run_server(server_source from) {
     try {
         linux_kernel os;
-        endings e;
+        fleet::endings e;
         loop l(os);
-        const bool reloads = from.again != nullptr;
+        // Without a file a hang-up is what it is for every program: the end of the terminal.
         signal_set signals =
-            reloads ? signal_set({SIGTERM, SIGINT, SIGUSR1, SIGHUP}) : signal_set({SIGTERM, SIGINT, SIGUSR1});
+            from.again ? signal_set({SIGTERM, SIGINT, SIGUSR1, SIGHUP}) : signal_set({SIGTERM, SIGINT, SIGUSR1});
         std::signal(SIGPIPE, SIG_IGN);
         const server_options& o = from.first->of().server;
         const std::unique_ptr<access_log> log = o.access_log ? std::make_unique<access_log>(STDOUT_FILENO) : nullptr;

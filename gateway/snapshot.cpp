@@ -122,6 +122,12 @@ snapshot::route snapshot::compile(std::size_t index, const listener_config& l) {
     const route_config& r = config_.routes[index];
     route out{.config = &r, .place = identities_.size(), .policies = policies_[index].get(), .targets = {}};
     identities_.push_back(identity_of(r, l));
+    if (const auto* s = std::get_if<static_action>(&r.action)) {
+        auto opened = files::folder::open(s->root);
+        if (!opened)
+            throw std::runtime_error(fmt::format("route {}: {}: {}", r.name, s->root, opened.error().message()));
+        out.folder = std::move(*opened);
+    }
     std::uint32_t weights = 0;
     for (const weighted_upstream& w : upstreams_of(r)) {
         if (w.weight == 0) continue;
@@ -142,6 +148,11 @@ std::size_t snapshot::route::choose(std::uint64_t n) const noexcept {
     if (targets.size() == 1) return targets.front().upstream;
     const auto at = static_cast<std::uint32_t>(((n * 0x9e3779b97f4a7c15) >> 32) * targets.back().below >> 32);
     return std::ranges::find_if(targets, [at](const target& t) { return at < t.below; })->upstream;
+}
+
+bool snapshot::reads_files() const noexcept {
+    return std::ranges::any_of(config_.routes,
+                               [](const auto& r) { return std::holds_alternative<static_action>(r.action); });
 }
 
 bool snapshot::files_changed() const {

@@ -14,8 +14,8 @@ class snapshot {
 public:
     // Reads the files that TLS needs, but for those that `before` has read already and that have not changed since:
     // what was made of them is used again, and with it pooled connections and the sessions of clients. Policies go on
-    // counting where those of `before` were, for routes by the same name. Throws std::runtime_error, which says which
-    // file is wrong and how.
+    // counting where those of `before` were, for routes by the same name. Opens the folders of static routes. Throws
+    // std::runtime_error, which says which file is wrong and how.
     explicit snapshot(config c, const snapshot* before = nullptr);
     snapshot(const snapshot&) = delete;
     snapshot& operator=(const snapshot&) = delete;
@@ -29,7 +29,8 @@ public:
             std::size_t upstream; // its place in of().upstreams
             std::uint32_t below;  // the weights up to and with this one
         };
-        std::vector<target> targets; // of proxy and tcp routes; those without weight are left out
+        std::optional<files::folder> folder{}; // of a static route
+        std::vector<target> targets;           // of proxy and tcp routes; those without weight are left out
 
         bool answers_preflights() const noexcept { return policies && policies->cors.enabled(); }
         // The upstream for the n-th request: in the long run each gets its share.
@@ -53,6 +54,8 @@ public:
     }
     // What is not as it should be, but can be served: certificates that have expired.
     const std::vector<std::string>& warnings() const noexcept { return warnings_; }
+    // Whether requests may need blocking calls: see io/offload.hpp.
+    bool reads_files() const noexcept;
     // Whether a file that was read has changed since. Looks at the disk.
     bool files_changed() const;
 

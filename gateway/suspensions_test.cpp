@@ -2,6 +2,7 @@
 #include <headgate/core/sleep.hpp>
 #include <headgate/io/listener.hpp>
 #include <headgate/testing/suspensions.hpp>
+#include <headgate/testing/temporary_folder.hpp>
 #include <headgate/testing/tools.hpp>
 
 #include <gtest/gtest.h>
@@ -259,6 +260,34 @@ TEST(gateway_suspensions_test, AConnect) {
     const auto report =
         proxied(head("CONNECT x:1 HTTP/1.1", "Host: x:1\r\n") + testing::body_bytes(1, 0, 12'000), 12'000,
                 testing::body_bytes(2, 0, 15'000), 15'000, [](proxy_options& o) { o.route.connect = true; });
+    EXPECT_TRUE(report.ok()) << report;
+    EXPECT_GT(report.points, 10u);
+}
+
+// Serves one client with a file.
+task<outcome> serve_file_of(std::unique_ptr<stage> at, config c) {
+    at->on.config().apply(std::make_shared<snapshot>(std::move(c)));
+    proxy service(at->on, "127.0.0.1:0");
+    auto a = co_await race(first_client(at.get()), patience());
+    if (a.index() == 1 || !std::get<0>(a)) co_return std::unexpected(flow_error{errc::refused, side::caller, 0, {}});
+    accepted first = std::move(*std::get<0>(a));
+    co_await service.serve(std::move(first.connection), client_peer(first.peer, nullptr));
+    co_return transfer{};
+}
+
+TEST(gateway_suspensions_test, AFile) {
+    const testing::temporary_folder folder;
+    folder.write("f", testing::body_bytes(1, 0, 400'000));
+    const auto report = at_every_suspension(
+        [&](trial& t) {
+            auto at = std::make_unique<stage>(t);
+            t.beside(client(at.get(), head("GET /f HTTP/1.1", "Host: x\r\n"), 400'000));
+            config c;
+            c.listeners.push_back({.name = "web", .listen = *address::parse("127.0.0.1:0")});
+            c.routes.push_back({.name = "files", .action = static_action{.root = folder / "."}});
+            return serve_file_of(std::move(at), std::move(c));
+        },
+        own_causes());
     EXPECT_TRUE(report.ok()) << report;
     EXPECT_GT(report.points, 10u);
 }

@@ -133,7 +133,7 @@ std::string format_duration(duration d) {
     for (std::size_t i = times.size(); i-- > 0;)
         if (ms != 0 && ms % times[i].factor == 0)
             return std::to_string(ms / times[i].factor) + std::string(times[i].name);
-    return "0ms";
+    return "0s";
 }
 
 std::string format_bytes(std::size_t n) {

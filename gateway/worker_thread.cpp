@@ -37,9 +37,10 @@ task<> until(abort_signal s) { co_await s.wait(); }
 
 // What is on the worker's thread. Connections use the services, so they go before them.
 struct worker_thread::inside {
-    explicit inside(const shared& s) : home(os), on(home, s.options, s.log, s.clients) {}
+    explicit inside(const shared& s) : with(s), home(os), on(home, s.options, s.log, s.clients) {}
     ~inside() { on.close(); }
 
+    const shared& with;
     linux_kernel os;
     loop home;
     abort_source drain, stop, leave;
@@ -55,6 +56,7 @@ struct worker_thread::inside {
     }
 
     std::string prepare(std::shared_ptr<const snapshot> s, bound_addresses& at) {
+        if (with.files) home.set_offload_pool(*with.files);
         for (const listener_config& l : s->of().listeners) {
             if (find(l)) continue;
             const std::string name = l.listen.text();

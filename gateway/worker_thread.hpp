@@ -29,7 +29,8 @@ public:
         access_log* log = nullptr;
         client_table* clients = nullptr;
         memory_budget* budget = nullptr;
-        std::function<void()> ended; // called on the worker's thread when it has drained or stopped
+        offload_pool* files = nullptr; // none as long as no route reads files; set before such a one is prepared
+        std::function<void()> ended;   // called on the worker's thread when it has drained or stopped
     };
 
     // Starts the thread. Throws if it cannot be started.

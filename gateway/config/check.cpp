@@ -27,6 +27,7 @@ public:
         unique_names("listeners", c_.listeners);
         unique_names("routes", c_.routes);
         for (std::size_t i = 0; i < c_.listeners.size(); ++i) check_address(i);
+        check_admin();
         for (std::size_t i = 0; i < c_.upstreams.size(); ++i) check_weights(c_.upstreams[i]);
         for (std::size_t i = 0; i < c_.upstreams.size(); ++i) check_balancing(c_.upstreams[i]);
         for (std::size_t i = 0; i < c_.routes.size(); ++i) check_route(i);
@@ -75,6 +76,19 @@ private:
             const config_mark* other = place(path_of(path_of("listeners", j), "address"));
             if (!other || !overlap(c_.listeners[i].listen, c_.listeners[j].listen)) continue;
             errors_.add(*at, "two listeners on one address: this one and that of " + on_line(*other) + " overlap");
+            return;
+        }
+    }
+
+    void check_admin() {
+        const config_mark* at = place("admin.address");
+        if (!at) at = place("admin");
+        if (!at || !c_.admin.enabled) return;
+        for (std::size_t i = 0; i < c_.listeners.size(); ++i) {
+            const config_mark* other = place(path_of(path_of("listeners", i), "address"));
+            if (!other || !overlap(c_.admin.listen, c_.listeners[i].listen)) continue;
+            errors_.add(*at, "the address " + quoted(c_.admin.listen.text()) +
+                                 " of admin overlaps with that of the listener on " + on_line(*other));
             return;
         }
     }
@@ -199,8 +213,8 @@ private:
         } else if (const auto* to = std::get_if<redirect_action>(&r.action)) {
             check_prefix(path, "redirect", r.match);
             check_redirect(path_of(path, "redirect"), *to);
-        } else {
-            check_answer(path_of(path, "respond"), std::get<respond_action>(r.action));
+        } else if (const auto* answer = std::get_if<respond_action>(&r.action)) {
+            check_answer(path_of(path, "respond"), *answer);
         }
     }
 

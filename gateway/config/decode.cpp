@@ -189,7 +189,7 @@ private:
             if (!item.scalar()) {
                 errors_.add(item.at, key.shown() + " must have a single value, not " + std::string(item.kind()));
             } else if (auto v = scalar(of_value, item); v && name) {
-                all.emplace_back(key.text, std::get<std::string>(std::move(*v)));
+                all.emplace_back(std::get<std::string>(std::move(*name)), std::get<std::string>(std::move(*v)));
             }
         }
         f.store(object, std::move(all));

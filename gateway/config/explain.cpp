@@ -215,6 +215,9 @@ private:
             print("  redirects with status {}\n", to->status);
         } else if (const auto* answer = std::get_if<respond_action>(&action)) {
             print("  answers {} with a body of {} bytes\n", answer->status, answer->body.size());
+        } else if (const auto* s = std::get_if<static_action>(&action)) {
+            print("  serves files below {}\n\n  settings of the route {}\n", s->root, c_.routes[r].name);
+            options(tables::static_files, s, path_of(path, "static"), {});
         } else if (const auto* p = std::get_if<proxy_action>(&action)) {
             for (const weighted_upstream& w : p->upstreams) explain_upstream(w, p->upstreams.size() > 1);
             print("\n  limits of the route {}\n", c_.routes[r].name);

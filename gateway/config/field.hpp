@@ -58,6 +58,7 @@ struct config_field {
     config_kind kind{};
     std::string_view doc{};
     bool required = false;
+    bool or_zero = false;   // a time that may be none at all: "0s"
     bool or_none = false;   // a time, size or count that may be without a bound: "none"
     std::int64_t least = 0; // of a list: items
     std::int64_t most = 0;  // the same; 0 for what the size of the file allows

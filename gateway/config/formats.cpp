@@ -70,6 +70,18 @@ bool is_header_value(std::string& text) {
 
 bool is_not_empty(std::string& text) { return !text.empty(); }
 
+bool is_file_name(std::string& text) {
+    return !text.empty() && text.find_first_of(std::string_view("/\0", 2)) == std::string::npos && text != "." &&
+           text != "..";
+}
+
+bool is_extension(std::string& text) {
+    text = http::lower_case(text);
+    return is_file_name(text) && text.find('.') == std::string::npos;
+}
+
+bool is_coding(std::string& text) { return text == "zstd" || text == "gzip" || text == "br"; }
+
 bool is_protocol(std::string& text) {
     text = http::lower_case(text);
     return http::is_token(text);
@@ -104,6 +116,9 @@ const text_format network{"an address, a network such as 10.0.0.0/8 (without bit
                           "10.0.0.0/8", "^([0-9a-fA-F.:]+(/[0-9]+)?|unix)$", &is_network};
 const text_format origin{"an origin such as https://example.org, https://*.example.org, or *",
                          "https://www.example.org", "^([A-Za-z]+://[^/ ]+|[*])$", &is_origin};
+const text_format file_name{"the name of a file, without a folder", "index.html", "^[^/]+$", &is_file_name};
+const text_format extension{"what follows the last dot of a file's name", "webmanifest", "^[^/.]+$", &is_extension};
+const text_format coding{"zstd, gzip or br", "gzip", "^(zstd|gzip|br)$", &is_coding};
 const text_format statuses{"statuses from 200 to 599: a range, or one", "200-299", "^[0-9]{3}(-[0-9]{3})?$",
                            &is_statuses, true};
 const text_format retry_condition{

@@ -36,6 +36,9 @@ extern const text_format alpn;          // a protocol's name in TLS
 extern const text_format protocol;      // a token; in lower case afterwards
 extern const text_format network;       // of network_set
 extern const text_format origin;        // is_origin_pattern; in lower case afterwards
+extern const text_format file_name;     // without a folder
+extern const text_format extension;     // of a file's name, without its dot; in lower case afterwards
+extern const text_format coding;        // a content coding for which files have an extension
 extern const text_format statuses;      // a status_range
 extern const text_format retry_condition;
 

@@ -39,7 +39,9 @@ std::string value_of(const config_field& f) {
     case config_kind::choice: return choices(f.choices);
     case config_kind::text: return std::string(f.format->what);
     case config_kind::texts: return "list; each is " + std::string(f.format->what);
-    case config_kind::headers: return "names and values of fields";
+    case config_kind::headers:
+        if (f.format == &formats::edited_header) return "names and values of fields";
+        return "names and values; each name is " + std::string(f.format->what);
     case config_kind::section: return link(*f.table);
     case config_kind::sections: return "list" + items(f) + "; each is " + link(*f.table);
     case config_kind::named: return "names" + items(f) + "; each stands for " + link(*f.table);

@@ -247,6 +247,12 @@ constexpr config_field required(config_field f) {
     return f;
 }
 
+// A time that may be none at all.
+constexpr config_field or_zero(config_field f) {
+    f.or_zero = true;
+    return f;
+}
+
 // A time, size or count for which there may be no bound.
 constexpr config_field or_none(config_field f) {
     f.or_none = true;

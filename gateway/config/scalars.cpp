@@ -15,7 +15,7 @@ bool is_number(std::string_view text) {
     return !text.empty() && text.size() <= 15 && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
 }
 
-result read_time(std::string_view text, std::string_view shown) {
+result read_time(const config_field& f, std::string_view text, std::string_view shown) {
     if (is_number(text)) { // which is not repeated if it must not be shown
         const bool open = shown.contains(text);
         return std::unexpected(std::string(shown) + " needs a unit: write " + (open ? std::string(text) : "30") +
@@ -23,8 +23,10 @@ result read_time(std::string_view text, std::string_view shown) {
     }
     const auto d = parse_duration(text);
     if (d) return *d;
-    if (text.starts_with("0") && parse_duration("1" + std::string(text.substr(1))))
+    if (text.starts_with("0") && parse_duration("1" + std::string(text.substr(1)))) {
+        if (f.or_zero) return duration::zero();
         return std::unexpected(std::string(shown) + " is no time at all; the shortest is 1ms");
+    }
     return std::unexpected(std::string(shown) +
                            " is not a duration: a whole number and ms, s, m or h, for example 30s");
 }
@@ -92,7 +94,7 @@ result read_scalar(const config_field& f, std::string_view text, std::string_vie
         return value;
     }
     switch (f.kind) {
-    case config_kind::time: return read_time(text, shown);
+    case config_kind::time: return read_time(f, text, shown);
     case config_kind::size: return read_size(f, text, shown);
     case config_kind::count: return read_count(f, text, shown);
     case config_kind::flag: return read_flag(text, shown);

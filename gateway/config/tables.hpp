@@ -14,6 +14,7 @@ namespace tables {
 
 extern const config_table document;
 extern const config_table server;
+extern const config_table admin;
 extern const config_table listener_options;
 extern const config_table proxy_options;
 extern const config_table tcp_options;
@@ -36,6 +37,7 @@ extern const config_table parameter_match;
 extern const config_table proxy;
 extern const config_table redirect;
 extern const config_table respond;
+extern const config_table static_files;
 extern const config_table tcp;
 extern const config_table weighted_upstream;
 extern const config_table header_edits;

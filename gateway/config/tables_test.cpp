@@ -109,6 +109,8 @@ TEST(ConfigTables, ValuesAreTakenOrRefusedWithWhatWouldBeRight) {
     const config_field flag{.kind = config_kind::flag};
     config_field none = count;
     none.or_none = true;
+    config_field zero = time;
+    zero.or_zero = true;
     struct wrong {
         const config_field& field;
         std::string_view text;
@@ -117,6 +119,7 @@ TEST(ConfigTables, ValuesAreTakenOrRefusedWithWhatWouldBeRight) {
     const wrong cases[] = {
         {time, "45", "V needs a unit: write 30s, or ms, m or h"},
         {time, "0s", "V is no time at all; the shortest is 1ms"},
+        {zero, "0d", "V is not a duration: a whole number and ms, s, m or h, for example 30s"},
         {time, "1d", "V is not a duration: a whole number and ms, s, m or h, for example 30s"},
         {time, "-1s", "V is not a duration: a whole number and ms, s, m or h, for example 30s"},
         {time, "", "V is not a duration: a whole number and ms, s, m or h, for example 30s"},
@@ -138,6 +141,7 @@ TEST(ConfigTables, ValuesAreTakenOrRefusedWithWhatWouldBeRight) {
         EXPECT_EQ(value.error(), error) << text;
     }
     EXPECT_EQ(read_scalar(time, "500ms", ""), config_scalar(std::chrono::milliseconds(500)));
+    EXPECT_EQ(read_scalar(zero, "0m", ""), config_scalar(duration::zero()));
     EXPECT_EQ(read_scalar(size, "1MiB", ""), config_scalar(std::int64_t{1} << 20));
     EXPECT_EQ(read_scalar(none, "none", ""), config_scalar(config_unlimited));
     EXPECT_EQ(read_scalar(none, "-5", ""), config_scalar(std::int64_t{-5}));

@@ -40,9 +40,9 @@ private:
 
 } // namespace detail
 
-// An asynchronous generator: a coroutine that gives its items with `co_yield` and runs only while someone awaits
-// `next()`. It cannot produce unasked. Move-only; whoever holds a stream owns its frame, and destroying it at any
-// moment releases all it holds. When it ends it is destroyed at once, not when its owner is.
+// An asynchronous generator: a coroutine that gives its items with `co_yield` and runs only when someone asks for the
+// next one, with `next()` or `ready()`. It cannot produce unasked. Move-only; whoever holds a stream owns its frame,
+// and destroying it at any moment releases all it holds. When it ends it is destroyed at once, not when its owner is.
 //
 // A stream that fails (`co_await fail(code)`, or a throw) does not resume who awaits it: the flow drops the chain.
 template <class T>
@@ -53,6 +53,7 @@ public:
     struct promise_type : promise_base {
         T* value = nullptr;     // the yielded item, which lives in the frame until the next resumption
         joint* meter = nullptr; // set by pipeline: what counts the pulls
+        bool begun = false;     // by ready(); the next pull waits for that item
 
         stream get_return_object() { return stream(std::coroutine_handle<promise_type>::from_promise(*this)); }
         settle yield_value(T&& v) noexcept {
@@ -104,6 +105,7 @@ public:
 
     class pull;
     class try_pull;
+    class begin_pull;
 
     // `co_await s.next()`: the next item, or nothing at the end. The stream must stay where it is while it is awaited.
     pull next() noexcept { return pull(*this); }
@@ -111,6 +113,13 @@ public:
     // `co_await s.try_next()`: as next(), but gives the error if the stream fails, so that the caller may try something
     // else. The failed stream is then gone with everything it held.
     try_pull try_next() noexcept { return try_pull(*this); }
+
+    // `co_await s.ready()`: begins to pull the next item, and tells whether next() will give it, or the end, at once.
+    // If not, the stream goes on by itself to that item, and no further, while the caller does something else, and
+    // next() waits for it: for stages that do something while their source is idle. In a pipeline it then runs in the
+    // pipeline's flow; elsewhere, not inside an attempt that ends before the item is taken. A stream that was tried is
+    // always ready.
+    begin_pull ready() noexcept { return begin_pull(*this); }
 
 private:
     explicit stream(std::coroutine_handle<promise_type> h) noexcept : h_(h) {}
@@ -128,6 +137,7 @@ public:
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> parent) {
         place* at = parent.promise().at;
+        if (promise_type& p = s_.h_.promise(); p.begun) return wait_for_begun(parent, at, p);
         if (detail::tried_flow* tried = s_.tried_.get()) {
             if (tried->failed_itself()) {
                 at->of->fail(tried->error());
@@ -164,7 +174,46 @@ protected:
         return resume_inline(h, parent, at, [h] { return h.promise().value || h.done(); });
     }
 
+private:
+    bool wait_for_begun(std::coroutine_handle<> parent, place* at, promise_type& p) {
+        p.begun = false;
+        if (at->of->failed() || p.at->of->failed()) return true;
+        if (p.value || s_.h_.done()) return false;
+        p.parent = parent.address();
+        p.then = &promise_base::resume_parent;
+        return true;
+    }
+
+protected:
     stream& s_;
+};
+
+template <class T>
+class stream<T>::begin_pull : pull {
+public:
+    explicit begin_pull(stream& s) noexcept : pull(s) {}
+
+    bool await_ready() const noexcept { return this->s_.ended() || this->s_.tried_; }
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> parent) {
+        place* at = parent.promise().at;
+        promise_type& p = this->s_.h_.promise();
+        if (p.begun) {
+            ready_ = p.value || this->s_.h_.done();
+            return false;
+        }
+        place outer = *at;
+        if (outer.home) outer.of = outer.home; // as for a strand
+        p.begun = true;
+        ready_ = !this->resume_at(parent, p.meter ? &outer : at);
+        if (at->of->failed()) return true;
+        if (!ready_) p.then = &promise_base::stay;
+        return false;
+    }
+    bool await_resume() const noexcept { return ready_; }
+
+private:
+    bool ready_ = true;
 };
 
 template <class T>

@@ -311,5 +311,75 @@ TEST_F(stream_test, ItemsThatAreWaitedForDoNotGrowTheStack) {
     EXPECT_LT(stack.spread(), 8192u);
 }
 
+// Says what ready() says, waits until `after`, and then pulls.
+task<std::string> ask_first(stream<int> in, duration after) {
+    std::string log;
+    for (;;) {
+        log += co_await in.ready() ? "ready " : "idle ";
+        EXPECT_EQ(co_await in.ready(), log.ends_with("ready ")) << "asking twice begins nothing more";
+        if (after != duration{}) co_await sleep_for(after);
+        const auto item = co_await in.next();
+        if (!item) co_return log + "end";
+        log += std::to_string(*item) + " ";
+    }
+}
+
+TEST_F(stream_test, TellsWhetherItWouldWait) {
+    int runs = 0;
+    EXPECT_EQ(run(ask_first(count_pulls(&runs, 2), {})), "ready 0 ready 1 ready end");
+    EXPECT_EQ(run(ask_first(testing::paced_source(std::vector{1, 2}, 10ms), {})), "idle 1 idle 2 ready end");
+    EXPECT_EQ(run(ask_first(stream<int>(), {})), "ready end");
+}
+
+TEST_F(stream_test, WhatIsReadyLaterIsTakenLater) {
+    EXPECT_EQ(run(ask_first(testing::paced_source(std::vector{1, 2}, 10ms), 50ms)), "idle 1 idle 2 ready end");
+    EXPECT_EQ(sim().elapsed(), 150ms) << "the source has gone on meanwhile";
+}
+
+task<> ask_and_wait(stream<int> in) {
+    EXPECT_FALSE(co_await in.ready());
+    co_await sleep_for(1s);
+    EXPECT_TRUE(co_await in.ready());
+    co_await sleep_for(1s);
+    EXPECT_EQ(co_await in.next(), 1);
+}
+
+TEST_F(stream_test, GoesNoFurtherThanOneItem) {
+    manual_source<int> source;
+    nursery n;
+    n.spawn(ask_and_wait(source.open()));
+    EXPECT_TRUE(source.waiting());
+    source.push(1);
+    source.push(2);
+    sim().advance(1500ms);
+    EXPECT_EQ(source.pulls(), 1u);
+    sim().advance(1s);
+    EXPECT_TRUE(n.empty());
+    EXPECT_FALSE(source.alive());
+}
+
+TEST_F(stream_test, IsDroppedWhileItRunsAlone) {
+    for (const bool ready : {false, true}) {
+        manual_source<int> source;
+        nursery n;
+        n.spawn(ask_and_wait(source.open()));
+        if (ready) source.push(1);
+        sim().advance(500ms);
+        EXPECT_EQ(source.waiting(), !ready);
+        n.clear();
+        EXPECT_FALSE(source.alive());
+    }
+}
+
+TEST_F(stream_test, FailsWhileItRunsAlone) {
+    const auto end = try_run(ask_first(failing(0, errc::protocol, true), 1h));
+    ASSERT_FALSE(end);
+    EXPECT_EQ(end.error().code, errc::protocol);
+    EXPECT_EQ(sim().elapsed(), 1ms);
+    EXPECT_FALSE(try_run(ask_first(failing(0, errc::protocol, false), {})));
+    EXPECT_FALSE(try_run(ask_first(throwing(0), {})));
+    EXPECT_FALSE(try_run(ask_first(through(failing(2, errc::protocol, true)), {})));
+}
+
 } // namespace
 } // namespace headgate

@@ -2,6 +2,7 @@
 #include <headgate/http/body.hpp>
 
 #include <array>
+#include <cerrno>
 
 namespace headgate::http {
 
@@ -154,6 +155,40 @@ task<> body_sink::write(std::span<const std::string_view> pieces, bool last, std
     if (const auto slow = pace_.moved(*to_, payload))
         co_await fail(slow, side::sink, "it is slower than the minimum rate");
     head_ = chunk();
+}
+
+namespace {
+
+// Whether sendfile(2) failed for want of the file's bytes, not of the socket.
+bool is_of_file(int error) noexcept { return error == EIO || error == ESTALE || error == EINVAL || error == EOVERFLOW; }
+
+} // namespace
+
+task<> body_sink::send_file(int file, std::uint64_t at, std::size_t bytes, joint& out, std::uint64_t* total) {
+    kernel& os = loop::current().os();
+    pace_.wait();
+    while (bytes != 0) {
+        const ssize_t n = os.send_file(to_->fd(), file, at, bytes);
+        if (n == 0) co_await fail(errc::premature_close, side::source, "the file has become shorter");
+        if (n < 0 && n != -EAGAIN) {
+            const int error = static_cast<int>(-n);
+            co_await fail(system_error_code(error), is_of_file(error) ? side::source : side::sink);
+        }
+        if (n == -EAGAIN) {
+            to_->state().writable = false;
+            while (!co_await to_->writable(pace_.look_after()))
+                if (const auto idle = pace_.look(*to_)) co_await fail(idle, side::sink);
+            continue;
+        }
+        const auto sent = static_cast<std::size_t>(n);
+        at += sent;
+        bytes -= sent;
+        written_ += sent;
+        out.moved(sent);
+        if (total) *total += sent;
+        if (const auto slow = pace_.moved(*to_, sent))
+            co_await fail(slow, side::sink, "it is slower than the minimum rate");
+    }
 }
 
 namespace {

@@ -46,6 +46,10 @@ public:
 
     // Writes `pieces` as one chunk, or plainly; with `last`, the end of the body too: one system call.
     task<> write(std::span<const std::string_view> pieces, bool last, std::string_view trailers);
+    // Has the kernel send `bytes` of a file, from `at` on, as they are: over a plain socket, without chunks, after the
+    // head. `out` counts them, and so does `total`, if it is not null, as they go. Fails the flow with
+    // errc::premature_close at the source if the file ends before.
+    task<> send_file(int file, std::uint64_t at, std::size_t bytes, joint& out, std::uint64_t* total);
     socket& to() const noexcept { return *to_; }
     const body_framing& framing() const noexcept { return framing_; }
     bool head_sent() const noexcept { return head_.empty(); }

@@ -1,5 +1,6 @@
 #include <headgate/io/files.hpp>
 #include <headgate/io/offload.hpp>
+#include <headgate/io/open_file.hpp>
 
 #include <cerrno>
 #include <cstring>
@@ -14,26 +15,6 @@ namespace headgate::files {
 namespace {
 
 std::error_code last_error() noexcept { return system_error_code(errno); }
-
-// A file that is being read. What reads it owns it: a descriptor must not be closed, and its number given out again,
-// while another thread reads from it.
-class open_file {
-public:
-    open_file() = default;
-    explicit open_file(int fd) noexcept : fd_(fd) {}
-    open_file(open_file&& o) noexcept : fd_(std::exchange(o.fd_, -1)) {}
-    open_file& operator=(open_file&& o) noexcept {
-        std::swap(fd_, o.fd_);
-        return *this;
-    }
-    ~open_file() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-    int fd() const noexcept { return fd_; }
-
-private:
-    int fd_ = -1;
-};
 
 // What a reading call is given and gives back.
 struct reading {

@@ -51,6 +51,8 @@ public:
     virtual ssize_t unacknowledged(int fd) = 0;              // bytes written that the peer's system has not confirmed
     virtual int pipe(int (&ends)[2], std::size_t bytes) = 0; // the pipe may become smaller than asked for
     virtual ssize_t splice(int from, int to, std::size_t bytes, unsigned flags) = 0;
+    // Writes `bytes` of an open file, from `at` on, to a socket. The file is the system's, with both kernels.
+    virtual ssize_t send_file(int to, int file, std::uint64_t at, std::size_t bytes) = 0;
     virtual int unlink(const char* path) = 0; // of a Unix socket
     virtual void close(int fd) noexcept = 0;
 

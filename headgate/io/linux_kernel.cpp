@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
+#include <sys/sendfile.h>
 #include <unistd.h>
 
 namespace headgate {
@@ -142,6 +143,13 @@ int linux_kernel::pipe(int (&ends)[2], std::size_t bytes) {
 
 ssize_t linux_kernel::splice(int from, int to, std::size_t bytes, unsigned flags) {
     return checked([&] { return ::splice(from, nullptr, to, nullptr, bytes, flags); });
+}
+
+ssize_t linux_kernel::send_file(int to, int file, std::uint64_t at, std::size_t bytes) {
+    return checked([&] {
+        auto from = static_cast<off_t>(at);
+        return ::sendfile(to, file, &from, bytes);
+    });
 }
 
 int linux_kernel::unlink(const char* path) { return ::unlink(path) == 0 ? 0 : -errno; }

@@ -32,6 +32,7 @@ public:
     ssize_t unacknowledged(int fd) override;
     int pipe(int (&ends)[2], std::size_t bytes) override;
     ssize_t splice(int from, int to, std::size_t bytes, unsigned flags) override;
+    ssize_t send_file(int to, int file, std::uint64_t at, std::size_t bytes) override;
     int unlink(const char* path) override;
     void close(int fd) noexcept override;
     std::uint64_t random() noexcept override;

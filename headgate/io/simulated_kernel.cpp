@@ -1,11 +1,13 @@
 #include <headgate/io/simulated_kernel.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include <sys/epoll.h>
+#include <unistd.h>
 
 namespace headgate {
 
@@ -283,6 +285,18 @@ ssize_t simulated_kernel::splice(int from, int to, std::size_t bytes, unsigned) 
     if (!source || !sink) return -EBADF;
     if (const int r = enter(call::splice, source->is_pipe() ? sink : source); r < 0) return r;
     return net_.splice(*source, *sink, bytes);
+}
+
+ssize_t simulated_kernel::send_file(int to, int file, std::uint64_t at, std::size_t bytes) {
+    int error;
+    endpoint* e = socket_at(to, error);
+    if (!e) return error;
+    if (const int r = enter(call::send_file, e); r < 0) return r;
+    std::array<char, 16 * 1024> buffer;
+    const ssize_t n = ::pread(file, buffer.data(), std::min(bytes, buffer.size()), static_cast<off_t>(at));
+    if (n <= 0) return n < 0 ? -errno : 0;
+    const iovec piece{buffer.data(), static_cast<std::size_t>(n)};
+    return net_.write(*e, &piece, 1);
 }
 
 std::vector<open_descriptor> simulated_kernel::open_descriptors() const {

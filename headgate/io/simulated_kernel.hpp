@@ -22,9 +22,10 @@ enum class call : std::uint8_t {
     read,
     write,
     pipe,
-    splice
+    splice,
+    send_file
 };
-inline constexpr std::size_t call_kinds = 14;
+inline constexpr std::size_t call_kinds = 15;
 
 // One open descriptor of a simulation. `what` says what it is, how it came to be and who its peer is, for people.
 struct open_descriptor {
@@ -85,6 +86,7 @@ public:
     ssize_t unacknowledged(int fd) override;
     int pipe(int (&ends)[2], std::size_t bytes) override;
     ssize_t splice(int from, int to, std::size_t bytes, unsigned flags) override;
+    ssize_t send_file(int to, int file, std::uint64_t at, std::size_t bytes) override;
     int unlink(const char* path) override;
     void close(int fd) noexcept override;
     std::uint64_t random() noexcept override { return chance_.next(); }

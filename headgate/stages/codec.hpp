@@ -23,16 +23,23 @@ struct codec_buffers {
     }
 };
 
+// What a step is for.
+enum class codec_goal {
+    more,  // there will be more input: keep what is worth it
+    flush, // all that was taken must come out: nothing more may come for a while. Of encoders only
+    end    // there is no more input
+};
+
 enum class codec_step {
     again,  // there was no room left: there may be more to write
-    done,   // all input is taken; at the last step also: all output is written
+    done,   // all input is taken; unless the goal is `more`, also: all output is written
     failed, // see problem()
 };
 
-// What recode() needs of a codec. `last` says that there is no more input.
+// What recode() needs of a codec.
 template <class Codec>
-concept codec = requires(Codec& c, codec_buffers& b, bool last) {
-    { c.step(b, last) } -> std::same_as<codec_step>;
+concept codec = requires(Codec& c, codec_buffers& b, codec_goal goal) {
+    { c.step(b, goal) } -> std::same_as<codec_step>;
     { c.memory() } -> std::convertible_to<std::size_t>; // bytes of its state now, about
     { c.error } -> std::convertible_to<std::error_code>;
     { c.problem } -> std::convertible_to<std::string_view>;
@@ -41,31 +48,43 @@ concept codec = requires(Codec& c, codec_buffers& b, bool last) {
 
 inline constexpr std::size_t codec_output = chunk_large; // what comes out at once, at most
 
+// When what an encoder holds back is given out.
+enum class codec_flush { at_end, when_idle };
+
 // Runs everything through a codec. Output goes into chunks of codec_output bytes, filled to the end unless the codec is
-// prompt.
+// prompt. With codec_flush::when_idle, the output for all input is given on whenever the source would have to be waited
+// for.
 template <codec Codec, class... Args>
-stream<chunk> recode(stream<chunk> in, Args... args) {
+stream<chunk> recode(stream<chunk> in, codec_flush flush, Args... args) {
     place& at = co_await here();
     const auto codec = std::make_unique<Codec>(args...);
     chunk out;
     std::size_t filled = 0;
     std::uint64_t taken = 0;
-    for (bool last = false; !last;) {
-        const std::optional<chunk> item = co_await in.next();
-        last = !item;
-        if (item && item->empty()) continue;
+    bool kept = false; // whether the codec may keep some of the input back
+    for (codec_goal goal = codec_goal::more; goal != codec_goal::end;) {
+        std::optional<chunk> item;
+        if (kept && flush == codec_flush::when_idle && !co_await in.ready()) {
+            goal = codec_goal::flush;
+        } else {
+            item = co_await in.next();
+            goal = item ? codec_goal::more : codec_goal::end;
+            if (item && item->empty()) continue;
+        }
+        kept = goal == codec_goal::more;
         codec_buffers b{item ? item->text() : std::string_view(), {}};
         for (codec_step step = codec_step::again; step == codec_step::again;) {
             if (out.empty()) out = chunk(codec_output);
             b.out = out.bytes().subspan(filled);
-            step = codec->step(b, last);
+            step = codec->step(b, goal);
             if (step == codec_step::failed) {
                 const std::uint64_t where = taken + (item ? item->size() : 0) - b.in.size();
                 co_await fail(codec->error, std::string(codec->problem) + " at byte " + std::to_string(where));
             }
             filled = out.size() - b.out.size();
-            if (b.out.empty()) {
-                filled = 0;
+            if (b.out.empty() || (goal == codec_goal::flush && filled != 0 && step == codec_step::done)) {
+                out.truncate(std::exchange(filled, 0));
+                hold(at, codec->memory());
                 co_yield std::exchange(out, {});
             } else if (Codec::prompt && filled != 0 && step == codec_step::done) {
                 co_yield out.slice(0, filled);

@@ -15,6 +15,8 @@ namespace headgate {
 namespace {
 
 using detail::codec_buffers;
+using detail::codec_flush;
+using detail::codec_goal;
 using detail::codec_step;
 
 constexpr int gzip_window = MAX_WBITS + 16; // zlib's way to say gzip instead of zlib
@@ -42,15 +44,17 @@ public:
     }
     std::size_t memory() const noexcept { return sizeof *this; }
 
-    codec_step step(codec_buffers& b, bool last) noexcept {
+    codec_step step(codec_buffers& b, codec_goal goal) noexcept {
         const std::uint32_t in = z_.avail_in = at_once(b.in.size());
         const std::uint32_t out = z_.avail_out = at_once(b.out.size());
         z_.next_in = unsigned_bytes(b.in.data());
         z_.next_out = unsigned_bytes(b.out.data());
-        z_.end_of_stream = last;
+        z_.end_of_stream = goal == codec_goal::end;
+        z_.flush = goal == codec_goal::flush ? SYNC_FLUSH : NO_FLUSH;
         if (::isal_deflate(&z_) != COMP_OK) return codec_step::failed;
         b.took(in - z_.avail_in, out - z_.avail_out);
-        if (last) return z_.internal_state.state == ZSTATE_END ? codec_step::done : codec_step::again;
+        if (goal == codec_goal::end)
+            return z_.internal_state.state == ZSTATE_END ? codec_step::done : codec_step::again;
         return b.in.empty() && !b.out.empty() ? codec_step::done : codec_step::again;
     }
 
@@ -92,10 +96,13 @@ public:
     ~zlib_encoder() { ::deflateEnd(&stream_.z); }
     std::size_t memory() const noexcept { return 268 * 1024; } // zconf.h: (1 << 17) + (1 << 17), and a little
 
-    codec_step step(codec_buffers& b, bool last) noexcept {
-        const int r = stream_.call(&::deflate, b, last ? Z_FINISH : Z_NO_FLUSH);
+    codec_step step(codec_buffers& b, codec_goal goal) noexcept {
+        const int r = stream_.call(&::deflate, b,
+                                   goal == codec_goal::end     ? Z_FINISH
+                                   : goal == codec_goal::flush ? Z_SYNC_FLUSH
+                                                               : Z_NO_FLUSH);
         if (r == Z_STREAM_ERROR) return codec_step::failed;
-        if (last) return r == Z_STREAM_END ? codec_step::done : codec_step::again;
+        if (goal == codec_goal::end) return r == Z_STREAM_END ? codec_step::done : codec_step::again;
         return b.in.empty() && !b.out.empty() ? codec_step::done : codec_step::again;
     }
 
@@ -115,8 +122,8 @@ public:
     ~zlib_decoder() { ::inflateEnd(&stream_.z); }
     std::size_t memory() const noexcept { return 44 * 1024; } // zconf.h: (1 << 15), and about 7 KB
 
-    codec_step step(codec_buffers& b, bool last) noexcept {
-        if (last) return in_member_ || !seen_ ? cut() : codec_step::done;
+    codec_step step(codec_buffers& b, codec_goal goal) noexcept {
+        if (goal == codec_goal::end) return in_member_ || !seen_ ? cut() : codec_step::done;
         if (b.in.empty() && !in_member_) return codec_step::done;
         if (!in_member_ && seen_) ::inflateReset(&stream_.z);
         in_member_ = seen_ = true;
@@ -145,15 +152,18 @@ private:
 
 } // namespace
 
-gzip::gzip(gzip_options o) : level_(o.level) {
+gzip::gzip(gzip_options o) : level_(o.level), flush_when_idle_(o.flush_when_idle) {
     if (level_ < 0 || level_ > 9) throw std::invalid_argument("gzip has the levels 0 to 9");
 }
 
 stream<chunk> gzip::operator()(stream<chunk> in) const {
-    if (level_ == 1) return detail::recode<isal_encoder>(std::move(in));
-    return detail::recode<zlib_encoder>(std::move(in), level_);
+    const codec_flush flush = flush_when_idle_ ? codec_flush::when_idle : codec_flush::at_end;
+    if (level_ == 1) return detail::recode<isal_encoder>(std::move(in), flush);
+    return detail::recode<zlib_encoder>(std::move(in), flush, level_);
 }
 
-stream<chunk> gunzip::operator()(stream<chunk> in) const { return detail::recode<zlib_decoder>(std::move(in)); }
+stream<chunk> gunzip::operator()(stream<chunk> in) const {
+    return detail::recode<zlib_decoder>(std::move(in), codec_flush::at_end);
+}
 
 } // namespace headgate

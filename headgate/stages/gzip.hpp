@@ -7,6 +7,9 @@ namespace headgate {
 
 struct gzip_options {
     int level = 1; // 0 to 9, as for gzip(1). 1 is by far the fastest (ISA-L); the others are zlib's
+    // Whether all that came in is given on (a sync flush) whenever there is nothing more to be had at once, as what is
+    // watched while it comes needs it. Costs a few bytes each time.
+    bool flush_when_idle = false;
 };
 
 // The stage that compresses to gzip (RFC 1952): one member, in chunks of 64 KiB. The trailer is written when the source
@@ -21,6 +24,7 @@ public:
 
 private:
     int level_;
+    bool flush_when_idle_;
 };
 
 // The stage that decompresses gzip: one member or several, and nothing else. What is cut short fails with

@@ -196,5 +196,71 @@ TEST_F(gzip_test, ADeadlineInTheMiddleLeavesNothing) {
     EXPECT_FALSE(log.finished);
 }
 
+// What can be read of the beginning of a gzip file.
+std::string inflated_so_far(const std::string& file) {
+    z_stream z{};
+    if (::inflateInit2(&z, 15 + 16) != Z_OK) throw std::bad_alloc();
+    z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(file.data()));
+    z.avail_in = static_cast<uInt>(file.size());
+    std::string out(1'000'000, 0);
+    z.next_out = reinterpret_cast<Bytef*>(out.data());
+    z.avail_out = static_cast<uInt>(out.size());
+    ::inflate(&z, Z_SYNC_FLUSH);
+    out.resize(out.size() - z.avail_out);
+    ::inflateEnd(&z);
+    return out;
+}
+
+// Each time the source waits, all it gave has come out: what is seen then grows by an event.
+stream<chunk> events(int n, const std::string* seen, std::string* given, std::string (*decoded)(const std::string&)) {
+    for (int i = 0; i < n; ++i) {
+        for (int part = 0; part < 3; ++part) { // at once
+            const std::string text = "data: event " + std::to_string(i) + "." + std::to_string(part) + "\n\n";
+            *given += text;
+            co_yield chunk(text);
+        }
+        co_await sleep_for(std::chrono::milliseconds(1));
+        EXPECT_EQ(decoded(*seen), *given) << "an event was held back";
+    }
+}
+
+struct watched_sink {
+    std::string* seen;
+    task<> write(chunk item) {
+        *seen += item.text();
+        co_return;
+    }
+    task<> finish() { co_return; }
+};
+
+TEST_F(gzip_test, FlushesWhenItsSourceIsIdle) {
+    for (int level = 0; level <= 9; ++level) {
+        std::string seen, given;
+        const gzip stage({.level = level, .flush_when_idle = true});
+        ASSERT_TRUE(run(pipeline(events(50, &seen, &given, &inflated_so_far), stage, watched_sink{&seen})));
+        EXPECT_EQ(inflated(seen), given);
+    }
+}
+
+TEST_F(gzip_test, FlushesOnlyThen) {
+    for (const int level : {1, 6}) {
+        const std::string text = table(500'000);
+        std::string plain, prompt;
+        ASSERT_TRUE(through(gzip({.level = level}), text, 10'000, plain));
+        ASSERT_TRUE(through(gzip({.level = level, .flush_when_idle = true}), text, 10'000, prompt));
+        EXPECT_TRUE(plain == prompt) << "input that is there at once is not flushed";
+    }
+}
+
+TEST_F(gzip_test, AFlushThatFillsItsChunkGoesOn) {
+    for (const int level : {0, 1, 6}) {
+        std::string seen;
+        auto source = testing::paced_source(1, 1'000'000, 66'000, std::chrono::milliseconds(1));
+        ASSERT_TRUE(
+            run(pipeline(std::move(source), gzip({.level = level, .flush_when_idle = true}), watched_sink{&seen})));
+        EXPECT_TRUE(inflated(seen) == testing::body_bytes(1, 0, 1'000'000));
+    }
+}
+
 } // namespace
 } // namespace headgate

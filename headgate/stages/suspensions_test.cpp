@@ -37,6 +37,16 @@ TEST(stages_suspensions_test, Gzip) {
     EXPECT_GT(report.points, 10u);
 }
 
+TEST(stages_suspensions_test, GzipThatFlushes) {
+    const auto report = at_every_suspension([](trial& t) {
+        return pipeline({.abort = t.abort(), .timeout = t.timeout()},
+                        t.finished(t.source(testing::paced_source(1, 100'000, 10'000, 1ms))),
+                        gzip({.flush_when_idle = true}), t.stage(), t.sink(slow_sink<chunk>(5'000, 1ms)));
+    });
+    EXPECT_TRUE(report.ok()) << report;
+    EXPECT_GT(report.points, 10u);
+}
+
 TEST(stages_suspensions_test, LinesThroughABuffer) {
     const auto report = at_every_suspension([](trial& t) {
         return pipeline({.abort = t.abort(), .timeout = t.timeout()}, t.finished(t.source(text_lines(10))), lines(),

@@ -6,7 +6,9 @@
 namespace headgate {
 
 struct zstd_options {
-    int level = 3; // 1 to 19
+    int level = 3;                // 1 to 19
+    int window_log = 0;           // how far back it looks: 1 << this bytes, 10 to 27; 0 for what the level has
+    bool flush_when_idle = false; // as for gzip
 };
 
 // The stage that compresses to Zstandard (RFC 8878): one frame with a checksum, in chunks of 64 KiB. The frame is ended
@@ -20,7 +22,7 @@ public:
     const char* name() const noexcept { return "zstd"; }
 
 private:
-    int level_;
+    zstd_options options_;
 };
 
 struct unzstd_options {

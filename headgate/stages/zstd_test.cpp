@@ -122,5 +122,52 @@ TEST_F(zstd_test, AFailedChainDoesNotEndItsFrame) {
     EXPECT_EQ(error_of(unzstd(), out).code, errc::premature_close);
 }
 
+// What can be read of the beginning of a frame.
+std::string decompressed_so_far(const std::string& frame) {
+    const std::unique_ptr<ZSTD_DCtx, decltype(&::ZSTD_freeDCtx)> d(::ZSTD_createDCtx(), &::ZSTD_freeDCtx);
+    std::string out(1'000'000, 0);
+    ZSTD_inBuffer in{frame.data(), frame.size(), 0};
+    ZSTD_outBuffer to{out.data(), out.size(), 0};
+    while (in.pos < in.size && !::ZSTD_isError(::ZSTD_decompressStream(d.get(), &to, &in))) {
+    }
+    out.resize(to.pos);
+    return out;
+}
+
+struct watched_sink {
+    std::string* seen;
+    task<> write(chunk item) {
+        *seen += item.text();
+        co_return;
+    }
+    task<> finish() { co_return; }
+};
+
+stream<chunk> events(int n, const std::string* seen, std::string* given) {
+    for (int i = 0; i < n; ++i) {
+        const std::string text = "data: event " + std::to_string(i) + "\n\n";
+        *given += text;
+        co_yield chunk(text);
+        co_await sleep_for(std::chrono::milliseconds(1));
+        EXPECT_EQ(decompressed_so_far(*seen), *given) << "an event was held back";
+    }
+}
+
+TEST_F(zstd_test, FlushesWhenItsSourceIsIdleAndOnlyThen) {
+    std::string seen, given;
+    ASSERT_TRUE(run(pipeline(events(50, &seen, &given), zstd({.level = 1, .window_log = 17, .flush_when_idle = true}),
+                             watched_sink{&seen})));
+    EXPECT_EQ(decompressed(seen, 10'000), given);
+    std::string plain, prompt;
+    ASSERT_TRUE(through(zstd({.level = 1}), noise(500'000), 10'000, plain));
+    ASSERT_TRUE(through(zstd({.level = 1, .flush_when_idle = true}), noise(500'000), 10'000, prompt));
+    EXPECT_TRUE(plain == prompt);
+}
+
+TEST_F(zstd_test, AWindowOutOfRangeIsRefused) {
+    EXPECT_THROW(zstd({.window_log = 9}), std::invalid_argument);
+    EXPECT_THROW(zstd({.window_log = 28}), std::invalid_argument);
+}
+
 } // namespace
 } // namespace headgate

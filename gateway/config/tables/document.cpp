@@ -28,9 +28,24 @@ constexpr auto upstream_begin = [](const de& d, string_view name) {
     return u;
 };
 
+// That it is there turns it on.
+constexpr config_field admin_section() {
+    config_field f = section<&doc::value, &config::admin>(
+        "admin", tables::admin,
+        "Serves those who look after the gateway: /livez, /readyz, reload and so on. `admin: {}` "
+        "is enough.");
+    f.open = [](void* o, const de&, string_view) -> void* {
+        admin_options& a = static_cast<doc*>(o)->value.admin;
+        a.enabled = true;
+        return &a;
+    };
+    return f;
+}
+
 constexpr config_field document_fields[] = {
     section<&doc::defaults>("defaults", tables::defaults, "Where the options of all others begin."),
     section<&doc::value, &config::server>("server", tables::server, "What the whole process shares."),
+    admin_section(),
     required(not_empty(at_most(1000, sections<+listener_begin, &doc::value, &config::listeners>(
                                          "listeners", tables::listener, "Where clients come in.")))),
     required(not_empty(at_most(10'000, sections<+route_begin, &doc::value, &config::routes>(

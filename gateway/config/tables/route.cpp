@@ -191,6 +191,42 @@ constexpr config_field respond_fields[] = {
     section<&rs::headers>("headers", tables::header_additions, "More fields of the answer."),
 };
 
+using sf = static_action;
+
+constexpr string_view link_policies[] = {"within_root", "never"};
+
+// The names of the table are extensions of files.
+constexpr config_field media_types() {
+    config_field f = headers<&sf::mime_types>(
+        "mime_types", "Media types of files by extension, before [the built-in ones](gateway.md#files).");
+    f.format = &formats::extension;
+    return f;
+}
+
+constexpr config_field static_fields[] = {
+    required(text<&sf::root>("root", formats::file,
+                             "The folder. The path of a request, without the prefix that the route matched, is that of "
+                             "the file below it. Opened when the configuration is read.")),
+    texts<&sf::index>("index", formats::file_name, "What a folder is answered with: the first of these that exists."),
+    flag<&sf::hidden_files>("hidden_files",
+                            "Whether files and folders may be served whose names begin with a dot. /.well-known is."),
+    one_of<link_policies, &sf::follow_symlinks>("follow_symlinks",
+                                                "Which symbolic links are followed: relative ones that stay below the "
+                                                "root, or none."),
+    texts<&sf::precompressed>("precompressed", formats::coding,
+                              "Which compressed variants of files are looked for beside them, under their names and "
+                              ".zst, .gz or .br: the one that the client likes best, of equals the first."),
+    text<&sf::cache_control>("cache_control", formats::header_value, "Cache-Control of the answers."),
+    media_types(),
+    section<&sf::headers>("headers", tables::header_additions, "More fields of the answers."),
+    time<&sf::client_idle_timeout>("client_idle_timeout",
+                                   "With no byte of a file taken, while the client is waited for: a reset."),
+    size<&sf::client_rate_min>("client_rate_min", 0, many,
+                               "Bytes per second that the client must take, over each rate_grace of waiting for it: a "
+                               "reset. 0 for none."),
+    time<&sf::rate_grace>("rate_grace", "How much waiting for the client it takes to tell its rate."),
+};
+
 constexpr config_field tcp_fields[] = {
     single_upstream<tcp_action>(),
     several_upstreams<tcp_action>(),
@@ -234,6 +270,7 @@ constexpr config_field cors_fields[] = {
 constexpr auto proxy_begin = [](const de& d, string_view) { return d.proxy; };
 constexpr auto tcp_begin = [](const de& d, string_view) { return d.tcp; };
 constexpr auto redirect_begin = [](const de&, string_view) { return re{}; };
+constexpr auto static_begin = [](const de&, string_view) { return sf{}; };
 constexpr auto respond_begin = [](const de&, string_view) { return rs{}; };
 
 constexpr config_field route_policy_fields[] = {
@@ -257,10 +294,11 @@ constexpr config_field route_fields[] = {
     action<pa, +proxy_begin, &rc::action>("proxy", tables::proxy, "Sends requests on to an upstream."),
     action<re, +redirect_begin, &rc::action>("redirect", tables::redirect, "Sends the client elsewhere."),
     action<rs, +respond_begin, &rc::action>("respond", tables::respond, "Answers by itself."),
+    action<sf, +static_begin, &rc::action>("static", tables::static_files, "Serves files below a folder."),
     action<tcp_action, +tcp_begin, &rc::action>("tcp", tables::tcp, "Passes the bytes of a connection on, both ways."),
     also(tables::route_policies),
 };
-constexpr string_view actions[] = {"proxy", "redirect", "respond", "tcp"};
+constexpr string_view actions[] = {"proxy", "redirect", "respond", "static", "tcp"};
 constexpr config_alternatives route_alternatives[] = {{actions, true}};
 
 } // namespace
@@ -284,6 +322,7 @@ constinit const config_table weighted_upstream{
 constinit const config_table proxy{"proxy", "", proxy_fields, proxy_alternatives, "", &built_in<pa>};
 constinit const config_table redirect{"redirect", "", redirect_fields, redirect_alternatives, "", &built_in<re>};
 constinit const config_table respond{"respond", "", respond_fields, {}, "", &built_in<rs>};
+constinit const config_table static_files{"static", "", static_fields, {}, "", &built_in<sf>};
 constinit const config_table tcp{"tcp", "", tcp_fields, tcp_alternatives, "", &built_in<tcp_action>};
 constinit const config_table rate_limit{"rate_limit", "", rate_limit_fields, {}, "", &built_in<rl>};
 constinit const config_table cors{"cors", "", cors_fields, {}, "", &built_in<co>};

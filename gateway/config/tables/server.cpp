@@ -15,7 +15,12 @@ constexpr config_field server_fields[] = {
     by_default("one per core", count<&so::workers>("workers", 1, 1024,
                                                    "Threads, each with its own event loop and listeners. A Unix socket "
                                                    "is served by one of them.")),
-    time<&so::drain_timeout>("drain_timeout", "How long requests may still run after SIGTERM; then they are aborted."),
+    or_zero(time<&so::drain_delay>(
+        "drain_delay", "How long after SIGTERM connections are still accepted, while /readyz says that they "
+                       "should go elsewhere.")),
+    time<&so::drain_timeout>("drain_timeout",
+                             "How long what runs may still run: after SIGTERM, after an upgrade, or when a reload has "
+                             "removed its route. Then it is aborted."),
     or_none(time<&so::certificate_check_interval>(
         "certificate_check_interval", "How often the files of TLS are looked at. If one has changed, all are "
                                       "read again, and served if they are right. none: only at a reload.")),
@@ -28,11 +33,12 @@ constexpr config_field server_fields[] = {
     size<&so::stream_buffer>("stream_buffer", 4 * kib, 64 * mib,
                              "The most bytes a stream holds in memory per direction. At the bound its source is not "
                              "read."),
-    by_default("half of the memory of the machine or of its control group",
-               or_none(size<&so::memory_limit>(
-                   "memory_limit", memory_limit_min, 1024 * tib,
-                   "What all streams together hold in buffers, and a share for each request. As it comes nearer streams "
-                   "get smaller buffers; at it, requests are answered 503 and connections of tcp listeners reset."))),
+    by_default(
+        "half of the memory of the machine or of its control group",
+        or_none(size<&so::memory_limit>(
+            "memory_limit", memory_limit_min, 1024 * tib,
+            "What all streams together hold in buffers, and a share for each request. As it comes nearer streams "
+            "get smaller buffers; at it, requests are answered 503 and connections of tcp listeners reset."))),
     count<&so::splice_pipes_max>("splice_pipes_max", 0, many, "Kernel pipes per worker. Streams beyond are copied."),
     time<&so::alive, &tcp_liveness::probe_after>("tcp_keepalive_time",
                                                  "Without traffic until a peer, client or upstream, is probed. Without "
@@ -43,8 +49,17 @@ constexpr config_field server_fields[] = {
                                                                 "take more. Then the connection is reset.")),
 };
 
+using ao = headgate::gateway::admin_options;
+
+constexpr config_field admin_fields[] = {
+    text<&ao::listen>("address", formats::listen,
+                      "Where it listens: address:port, [v6]:port, :port or unix:/path. Whoever can connect may do all "
+                      "there is to do."),
+};
+
 } // namespace
 
+constinit const config_table admin{"admin", "", admin_fields, {}, "", &built_in<ao>};
 constinit const config_table server{"server", "", server_fields, {}, "", &built_in<so>};
 
 } // namespace headgate::gateway::tables

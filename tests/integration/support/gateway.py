@@ -15,7 +15,7 @@ from .wait import eventually
 BINARY = os.environ.get("HEADGATE_BIN", "")
 SANITIZED = bool(os.environ.get("HEADGATE_SANITIZE"))
 
-LISTENING = re.compile(r"headgate: listening on (\S+):(\d+)(?: \S+)*, .*, (\d+) workers?")
+LISTENING = re.compile(r"headgate: listening on (\S+):(\d+)(?: \S+)*, .*, (\d+) workers?(?:, admin on \S+)?")
 LIVE = re.compile(r"headgate: live ((?:\w+=\d+ ?)+)")
 LOG = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (?P<status>\d{3}|-) (?P<method>\S+) (?P<target>\S+) "
@@ -24,7 +24,7 @@ LOG = re.compile(
 ENDS = {
     "complete", "client_closed", "client_reset", "client_idle", "client_slow_header", "client_protocol", "client_method",
     "client_too_large", "client_denied", "client_rate", "route_busy", "no_route", "upstream_refused", "upstream_unreachable", "upstream_connect_timeout", "upstream_closed", "upstream_reset", "upstream_busy",
-    "upstream_timeout", "upstream_idle", "upstream_protocol", "drained", "overloaded", "internal"}
+    "upstream_timeout", "upstream_idle", "upstream_protocol", "file_error", "drained", "overloaded", "internal"}
 SANITIZER_REPORT = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|terminate called")
 
 

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <headgate/io/address.hpp>
+
+#include <optional>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+namespace headgate::gateway::admin {
+
+// The commands that speak to a gateway that runs: reload and drain. Their exit status: 0, 1 if the gateway cannot be
+// reached or has refused, 2 if the command is wrong.
+class commands {
+public:
+    // Adds them to the command line of `app`, which must outlive this.
+    explicit commands(CLI::App& app);
+    commands(const commands&) = delete;
+    commands& operator=(const commands&) = delete;
+
+    // Runs the one that was given. None if it was another.
+    std::optional<int> run() const;
+
+private:
+    struct command {
+        CLI::App* app;
+        const char* path;
+        int wait_seconds; // for the answer
+    };
+    std::optional<address> where(int& status) const;
+
+    std::vector<command> all_;
+    std::string address_;
+    std::string file_;
+};
+
+} // namespace headgate::gateway::admin

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <headgate/core/memory_budget.hpp>
+#include <headgate/io/offload.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <gateway/worker_thread.hpp>
+
+namespace headgate::gateway {
+
+// The workers of a server, and what they serve. Lives on the main thread.
+class fleet {
+public:
+    // What the workers report to, on the main thread; outlives its loop.
+    struct endings {
+        std::size_t running = 0;
+        abort_source all_ended;
+    };
+
+    // `main` is the loop of this thread; it is where the workers report that they have ended.
+    fleet(const config& c, loop& main, access_log* log, endings& e);
+
+    // Starts the workers. Throws if one cannot be started.
+    void start();
+    // All workers serve `next` from now on, or none does: then the text says why.
+    std::string change_to(const std::shared_ptr<const snapshot>& next);
+    // What they serve. Not before the first change_to().
+    const snapshot& current() const noexcept { return *current_; }
+    // Where the listeners of current() listen: "127.0.0.1:8080 [::1]:8443".
+    std::string addresses() const;
+
+    void drain();
+    void abort();
+    abort_signal all_ended() const noexcept { return endings_.all_ended.signal(); }
+    bool running() const noexcept { return endings_.running != 0; }
+
+    live_counts live();
+    std::size_t size() const noexcept { return workers_.size(); }
+    const server_options& options() const noexcept { return options_; }
+
+private:
+    server_options options_;
+    endings& endings_;
+    std::optional<client_table> clients_;
+    std::optional<memory_budget> budget_;
+    std::optional<offload_pool> files_; // from when a route serves files; outlives the workers
+    worker_thread::shared shared_;
+    bound_addresses bound_;
+    std::vector<std::unique_ptr<worker_thread>> workers_;
+    std::shared_ptr<const snapshot> current_;
+};
+
+} // namespace headgate::gateway
