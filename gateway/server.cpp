@@ -36,7 +36,8 @@ public:
             if (!l) throw std::runtime_error("cannot listen on " + a.listen.text() + ": " + l.error().message());
             admin_.start(std::move(*l));
         }
-        if (const std::string wrong = workers_.change_to(std::exchange(from_.first, nullptr)); !wrong.empty()) throw std::runtime_error(wrong);
+        if (const std::string wrong = workers_.change_to(std::exchange(from_.first, nullptr)); !wrong.empty())
+            throw std::runtime_error(wrong);
         if (options().certificate_check_interval != forever) chores_.spawn(watch_files());
         ready_ = true;
     }

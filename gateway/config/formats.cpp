@@ -80,6 +80,8 @@ bool is_extension(std::string& text) {
     return is_file_name(text) && text.find('.') == std::string::npos;
 }
 
+bool is_export_format(std::string& text) { return text == "csv" || text == "ndjson" || text == "json"; }
+bool is_export_coding(std::string& text) { return text == "zstd" || text == "gzip"; }
 bool is_coding(std::string& text) { return text == "zstd" || text == "gzip" || text == "br"; }
 
 bool is_protocol(std::string& text) {
@@ -119,6 +121,8 @@ const text_format origin{"an origin such as https://example.org, https://*.examp
 const text_format file_name{"the name of a file, without a folder", "index.html", "^[^/]+$", &is_file_name};
 const text_format extension{"what follows the last dot of a file's name", "webmanifest", "^[^/.]+$", &is_extension};
 const text_format coding{"zstd, gzip or br", "gzip", "^(zstd|gzip|br)$", &is_coding};
+const text_format export_format{"csv, ndjson or json", "csv", "^(csv|ndjson|json)$", &is_export_format};
+const text_format export_coding{"zstd or gzip", "gzip", "^(zstd|gzip)$", &is_export_coding};
 const text_format statuses{"statuses from 200 to 599: a range, or one", "200-299", "^[0-9]{3}(-[0-9]{3})?$",
                            &is_statuses, true};
 const text_format retry_condition{

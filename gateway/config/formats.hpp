@@ -39,6 +39,8 @@ extern const text_format origin;        // is_origin_pattern; in lower case afte
 extern const text_format file_name;     // without a folder
 extern const text_format extension;     // of a file's name, without its dot; in lower case afterwards
 extern const text_format coding;        // a content coding for which files have an extension
+extern const text_format export_format; // its name
+extern const text_format export_coding; // gzip or zstd
 extern const text_format statuses;      // a status_range
 extern const text_format retry_condition;
 
