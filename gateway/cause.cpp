@@ -24,6 +24,7 @@ const char* to_string(cause c) noexcept {
     case cause::upstream_closed: return "upstream_closed";
     case cause::upstream_reset: return "upstream_reset";
     case cause::upstream_busy: return "upstream_busy";
+    case cause::upstream_circuit_open: return "upstream_circuit_open";
     case cause::upstream_timeout: return "upstream_timeout";
     case cause::upstream_idle: return "upstream_idle";
     case cause::upstream_protocol: return "upstream_protocol";

@@ -221,17 +221,20 @@ source_or_error read_snapshot(const std::string& file, const snapshot* before) {
 }
 
 // Serves what a file says, and reads it again on SIGHUP.
-int run_from_file(const std::string& file) {
+int run_from_file(const std::string& file, std::vector<std::string> arguments, inheritance given) {
     auto first = read_snapshot(file, nullptr);
     if (!first) {
         std::fputs(first.error().c_str(), stderr);
+        given.failed(first.error());
         return 1;
     }
     const config& c = (*first)->of();
     const std::string about = fmt::format("{} routes, {} upstreams", c.routes.size(), c.upstreams.size());
     return run_server({.first = std::move(*first),
                        .again = [file](const snapshot& now) { return read_snapshot(file, &now); },
-                       .about = about});
+                       .about = about,
+                       .arguments = std::move(arguments),
+                       .given = std::move(given)});
 }
 
 } // namespace
@@ -241,9 +244,10 @@ int run_command_line(int argc, char** argv) {
                  "headgate");
     app.require_subcommand(1);
     app.set_version_flag("--version", "headgate " HEADGATE_VERSION);
-    app.footer("Times: 500ms, 30s, 5m, 1h. Sizes: 64KiB, 1MiB, bytes.\n"
-               "Signals: TERM and INT drain and end, a second one ends at once; USR1 prints what is alive; HUP reads\n"
-               "the configuration of `run` again.");
+    app.footer(
+        "Times: 500ms, 30s, 5m, 1h. Sizes: 64KiB, 1MiB, bytes.\n"
+        "Signals: TERM and INT drain and end, a second one ends at once; USR1 prints what is alive; USR2 starts\n"
+        "the program anew to take over; HUP reads the configuration of `run` again.");
 
     server_options s;
     s.listen = *address::parse("127.0.0.1:8080");
@@ -272,14 +276,18 @@ int run_command_line(int argc, char** argv) {
     if (const auto status = configs.run()) return *status;
     if (const auto status = exports.run()) return *status;
     if (const auto status = admin_commands.run()) return *status;
-    if (*run_command) return run_from_file(file);
+    std::vector<std::string> arguments(argv, argv + argc);
+    inheritance given = inheritance::of_process();
+    if (*run_command) return run_from_file(file, std::move(arguments), std::move(given));
     p.route.response_heads.headers_max = p.http.heads.headers_max;
     p.http.client_idle_timeout = p.route.client_idle_timeout;
     if (s.alive.unconfirmed_max == forever)
         s.alive.unconfirmed_max =
             *proxy_command ? std::max(p.route.client_idle_timeout, p.route.upstream_idle_timeout) : t.idle_timeout;
-    if (*proxy_command) return run_server({.first = snapshot_of(p, s), .about = "forwarding to http://" + p.to.text()});
-    return run_server({.first = snapshot_of(t, s), .about = "forwarding to " + t.to.text()});
+    return run_server({.first = *proxy_command ? snapshot_of(p, s) : snapshot_of(t, s),
+                       .about = *proxy_command ? "forwarding to http://" + p.to.text() : "forwarding to " + t.to.text(),
+                       .arguments = std::move(arguments),
+                       .given = std::move(given)});
 }
 
 } // namespace headgate::gateway

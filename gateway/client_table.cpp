@@ -38,10 +38,21 @@ std::size_t client_table::clients() const {
     return n;
 }
 
-client_peer::client_peer(const peer_address& a, client_table* table) : peer_address(a) {
-    if (!table || IN6_IS_ADDR_UNSPECIFIED(&ip)) return;
-    admitted_ = table->enter(ip);
-    if (admitted_) table_ = table;
+client_peer::client_peer(const peer_address& a, client_table* table, bool counts) : peer_address(a), table_(table) {
+    if (counts) enter();
+}
+
+void client_peer::enter() {
+    if (!table_ || IN6_IS_ADDR_UNSPECIFIED(&ip)) return;
+    admitted_ = counted_ = table_->enter(ip);
+}
+
+bool client_peer::become(const peer_address& a) {
+    leave();
+    static_cast<peer_address&>(*this) = a;
+    admitted_ = true;
+    enter();
+    return admitted_;
 }
 
 } // namespace headgate::gateway

@@ -48,18 +48,26 @@ private:
 class client_peer : public peer_address {
 public:
     // False if the client has as many connections as it may. A peer without an address (of a Unix socket) is not
-    // counted.
-    client_peer(const peer_address& a, client_table* table);
+    // counted, and nobody is with `counts` false.
+    client_peer(const peer_address& a, client_table* table, bool counts = true);
     client_peer(client_peer&& o) noexcept
-        : peer_address(o), table_(std::exchange(o.table_, nullptr)), admitted_(o.admitted_) {}
+        : peer_address(o), table_(o.table_), counted_(std::exchange(o.counted_, false)), admitted_(o.admitted_) {}
     client_peer& operator=(client_peer&&) = delete;
-    ~client_peer() {
-        if (table_) table_->leave(ip);
-    }
+    ~client_peer() { leave(); }
     explicit operator bool() const noexcept { return admitted_; }
 
+    // Is somebody else from now on, for whom the connection was opened, and counts as that one. Gives whether that one
+    // may have it.
+    bool become(const peer_address& a);
+
 private:
-    client_table* table_ = nullptr;
+    void enter();
+    void leave() noexcept {
+        if (std::exchange(counted_, false)) table_->leave(ip);
+    }
+
+    client_table* table_;
+    bool counted_ = false;
     bool admitted_ = true;
 };
 

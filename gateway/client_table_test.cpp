@@ -49,5 +49,22 @@ TEST(client_table_test, WithoutATableOrAnAddressNobodyIsCounted) {
     EXPECT_EQ(table.clients(), 0u);
 }
 
+TEST(client_table_test, AConnectionCountsForWhomItWasOpened) {
+    client_table table(1);
+    client_peer proxied(peer("192.0.2.1:1"), &table, false);
+    EXPECT_EQ(table.clients(), 0u) << "that of a proxy counts for nobody";
+    EXPECT_TRUE(proxied.become(peer("192.0.2.2:1")));
+    EXPECT_FALSE(client_peer(peer("192.0.2.2:2"), &table));
+    EXPECT_TRUE(client_peer(peer("192.0.2.1:2"), &table));
+    client_peer other(peer("192.0.2.3:1"), &table);
+    EXPECT_FALSE(other.become(peer("192.0.2.2:3"))) << "who has one already";
+    EXPECT_FALSE(other);
+    EXPECT_TRUE(client_peer(peer("192.0.2.3:2"), &table)) << "and it is no longer the proxy's";
+    EXPECT_TRUE(proxied.become(peer("192.0.2.4:1")));
+    EXPECT_TRUE(other.become(peer("192.0.2.2:4")));
+    EXPECT_TRUE(other.become(peer_address{}));
+    EXPECT_EQ(table.clients(), 1u);
+}
+
 } // namespace
 } // namespace headgate::gateway

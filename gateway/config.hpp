@@ -32,6 +32,7 @@ struct weighted_upstream {
 // Sends requests on.
 struct proxy_action {
     std::vector<weighted_upstream> upstreams{}; // at least one, and one weight that is not 0
+    std::optional<std::string> fallback{};      // the upstream for requests that those cannot serve
     std::optional<std::string>
         replace_prefix{};                      // instead of the path prefix that the route matched; "" or "/" strips it
     std::optional<std::string> replace_path{}; // instead of the whole path
@@ -122,6 +123,7 @@ struct listener_config {
     address listen{};
     listener_protocol protocol = listener_protocol::http;
     std::vector<std::string> trusted_proxies{}; // networks
+    bool proxy_protocol = false;                // each connection begins with whose it is
     forwarded_fields forwarded = forwarded_fields::x_forwarded;
     address_rules_config addresses{};
     tls_server_options tls{}; // without certificates: no TLS

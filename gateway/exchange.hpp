@@ -12,15 +12,17 @@ namespace headgate::gateway {
 struct route {
     worker& on;
     const proxy_action& action;
-    const route_options& options; // the action's
-    gateway::upstream& upstream;
+    const route_options& options;    // the action's
+    gateway::upstream* upstream;     // where it goes
+    gateway::upstream* fallback;     // if that cannot serve it; null for none
     std::string_view matched_prefix; // what replace_prefix stands for
 
-    relay_limits limits(pace_limits source, pace_limits sink, std::uint64_t& total) const {
+    relay_limits limits(pace_limits source, pace_limits sink, byte_rate& rate, std::uint64_t& total) const {
         return {.buffer_bytes = on.options().stream_buffer,
                 .source = source,
                 .sink = sink,
                 .pipes = &on.pipes(),
+                .rate = &rate,
                 .total = &total};
     }
 };

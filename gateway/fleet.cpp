@@ -41,14 +41,37 @@ void fleet::start() {
     }
 }
 
-std::string fleet::change_to(const std::shared_ptr<const snapshot>& next) {
+// A socket that shares its port has connections of its own that wait: it goes to one worker, whatever the number of
+// sockets and of workers. A worker for which there is none opens one beside them. Another socket goes to all workers.
+void fleet::divide(const std::string& name, std::vector<handed_socket> sockets, std::vector<given_sockets>& shares) {
+    for (std::size_t n = 0; n < sockets.size(); ++n) {
+        if (shares_port(sockets[n].fd.get())) {
+            shares[n % shares.size()][name].push_back(std::move(sockets[n]));
+            continue;
+        }
+        for (std::size_t w = 1; w < shares.size(); ++w)
+            shares[w][name].push_back(
+                {.fd = owned_fd::copy_of(sockets[n].fd.get()), .keep_path = sockets[n].keep_path});
+        shares[0][name].push_back(std::move(sockets[n]));
+    }
+}
+
+std::string fleet::change_to(const std::shared_ptr<const snapshot>& next, inheritance* given) {
     if (next->reads_files() && !files_) shared_.files = &files_.emplace();
-    for (const listener_config& l : next->of().listeners)
-        if (!bound_.contains(l.listen.text()))
-            if (std::string wrong = check_free(l.listen); !wrong.empty()) return wrong;
+    std::vector<given_sockets> shares(workers_.size());
     bound_addresses bound = bound_;
-    for (const auto& w : workers_) {
-        std::string wrong = w->prepare(next, bound);
+    for (const listener_config& l : next->of().listeners) {
+        const std::string name = l.listen.text();
+        if (bound_.contains(name)) continue;
+        if (auto sockets = given ? given->take(name, l.listen) : std::vector<handed_socket>(); !sockets.empty()) {
+            bound.emplace(name, listening_at(sockets.front().fd.get()));
+            divide(name, std::move(sockets), shares);
+        } else if (std::string wrong = check_free(l.listen); !wrong.empty()) {
+            return wrong;
+        }
+    }
+    for (std::size_t i = 0; i < workers_.size(); ++i) {
+        std::string wrong = workers_[i]->prepare(next, bound, std::move(shares[i]));
         if (wrong.empty()) continue;
         for (const auto& other : workers_) other->forget();
         return wrong;
@@ -65,6 +88,24 @@ std::string fleet::addresses() const {
     for (const listener_config& l : current_->of().listeners)
         all += (all.empty() ? "" : " ") + bound_.at(l.listen.text()).text();
     return all;
+}
+
+std::vector<handed_socket> fleet::share() {
+    std::vector<handed_socket> all;
+    for (const auto& w : workers_) std::ranges::move(w->share(), std::back_inserter(all));
+    return all;
+}
+
+void fleet::hand_over() {
+    for (const auto& w : workers_) w->hand_over();
+}
+
+void fleet::probe() {
+    for (const auto& w : workers_) w->probe();
+}
+
+bool fleet::all_answered() const noexcept {
+    return std::ranges::all_of(workers_, [](const auto& w) { return w->has_answered(); });
 }
 
 void fleet::drain() {

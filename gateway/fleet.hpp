@@ -26,23 +26,34 @@ public:
 
     // Starts the workers. Throws if one cannot be started.
     void start();
-    // All workers serve `next` from now on, or none does: then the text says why.
-    std::string change_to(const std::shared_ptr<const snapshot>& next);
+    // All workers serve `next` from now on, or none does: then the text says why. New listeners take over sockets from
+    // `given`, if there are any for them.
+    std::string change_to(const std::shared_ptr<const snapshot>& next, inheritance* given = nullptr);
     // What they serve. Not before the first change_to().
     const snapshot& current() const noexcept { return *current_; }
     // Where the listeners of current() listen: "127.0.0.1:8080 [::1]:8443".
     std::string addresses() const;
 
+    // Other descriptors of all listening sockets, for another process. Throws std::system_error.
+    std::vector<handed_socket> share();
+    // Drains when another process has them.
+    void hand_over();
     void drain();
     void abort();
     abort_signal all_ended() const noexcept { return endings_.all_ended.signal(); }
     bool running() const noexcept { return endings_.running != 0; }
 
     live_counts live();
+
+    // Asks all workers whether they work; all_answered() tells whether all have done so since.
+    void probe();
+    bool all_answered() const noexcept;
     std::size_t size() const noexcept { return workers_.size(); }
     const server_options& options() const noexcept { return options_; }
 
 private:
+    static void divide(const std::string& name, std::vector<handed_socket> sockets, std::vector<given_sockets>& shares);
+
     server_options options_;
     endings& endings_;
     std::optional<client_table> clients_;

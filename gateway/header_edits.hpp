@@ -13,6 +13,8 @@ struct header_edits {
     std::vector<std::pair<std::string, std::string>> add{};
 
     bool empty() const noexcept { return remove.empty() && set.empty() && add.empty(); }
+    // Null if there is nothing to change.
+    const header_edits* if_any() const noexcept { return empty() ? nullptr : this; }
     bool operator==(const header_edits&) const = default;
 };
 

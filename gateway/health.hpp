@@ -37,6 +37,11 @@ public:
         return usable_;
     }
     bool is_usable(std::size_t endpoint, time_point now) noexcept;
+    // Whether all are used because none is left.
+    bool none_is_well(time_point now) noexcept {
+        if (now >= next_return_) readmit(now);
+        return panic_;
+    }
 
     // Whether it would be used also if there were others.
     bool well(std::size_t endpoint) const noexcept { return !states_[endpoint].ejected && !states_[endpoint].down; }

@@ -5,6 +5,7 @@
 #include <headgate/http/head_reader.hpp>
 #include <headgate/io/address.hpp>
 #include <headgate/io/pace.hpp>
+#include <headgate/io/proxy_header.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -30,6 +31,7 @@ struct server_options {
     unsigned workers = 1;
     duration drain_delay = {}; // from when it is said that there will be an end to when no more is accepted
     duration drain_timeout = 10s;
+    duration upgrade_timeout = 60s;            // for a new process to be ready
     duration certificate_check_interval = 10s; // from looking for changed certificates to looking again
     bool access_log = true;
     std::size_t connections_max = 10'000;       // client connections per worker; more are refused with 503
@@ -107,6 +109,10 @@ struct route_options {
     std::uint64_t upstream_rate_min = 0; // the same; an event stream is slow by its nature
     duration rate_grace = 10s;
 
+    // The most at which it is moved on, in bytes per second; 0 for no limit.
+    std::uint64_t request_rate_max = 0;
+    std::uint64_t response_rate_max = 0;
+
     std::vector<std::string> upgrades; // the protocols that a client may switch to; none by default
     bool connect = false;              // whether CONNECT is served, as a tunnel to the upstream
     duration upgrade_idle_timeout = 1h;
@@ -173,6 +179,19 @@ struct retry_budget_options {
     bool operator==(const retry_budget_options&) const = default;
 };
 
+// When an upstream that fails as a whole is left alone for a while. Without either of the first two it never is.
+struct circuit_breaker_options {
+    std::uint32_t failure_percent = 0;      // of the requests of a window, if there are enough
+    std::uint32_t consecutive_failures = 0; // in a row
+    std::uint32_t min_requests = 20;        // in a window
+    duration window = 10s;
+    duration open_time = 5s;            // in which nothing passes
+    std::uint32_t half_open_probes = 3; // that must go well after it
+
+    bool enabled() const noexcept { return failure_percent != 0 || consecutive_failures != 0; }
+    bool operator==(const circuit_breaker_options&) const = default;
+};
+
 // How an upstream is connected to, and how much of it is used.
 struct upstream_options {
     duration connect_timeout = 5s;
@@ -187,10 +206,14 @@ struct upstream_options {
     std::size_t queue_max = 1024;       // that wait, per worker; more are refused with 503
     duration queue_timeout = 5s;        // for its turn; then it is refused with 503
 
+    // Tells it, in front of each connection, whose it is: then connections are not shared between requests.
+    headgate::proxy_protocol proxy_protocol = headgate::proxy_protocol::none;
+
     balancing_options balancing{};
     ejection_options ejection{};
     health_check_options health_check{};
     retry_budget_options retry_budget{};
+    circuit_breaker_options circuit_breaker{};
 
     bool operator==(const upstream_options&) const = default;
 };

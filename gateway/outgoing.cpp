@@ -74,14 +74,16 @@ task<> outgoing::upload(request& rq, const route& r, upstream_lease& up) {
     body_framing rest = rq.framing;
     if (rest.how == body_framing::kind::length) rest.length -= rq.up;
     const pace_limits upstream = r.options.upstream_pace();
-    const auto sent = co_await pipeline(http::body_source{.from = &rq.client,
-                                                          .in = &rq.in,
-                                                          .framing = rest,
-                                                          .decoder = kept_ ? &kept_->decoder : &own,
-                                                          .limits = r.limits(r.options.client_pace(), upstream, rq.up),
-                                                          .payload_max = r.options.request_body_max - rq.up,
-                                                          .copy = kept_ ? &kept_->copy : nullptr},
-                                        http::body_sink(up.connection(), rest, head(), upstream));
+    byte_rate rate(r.options.request_rate_max);
+    const auto sent =
+        co_await pipeline(http::body_source{.from = &rq.client,
+                                            .in = &rq.in,
+                                            .framing = rest,
+                                            .decoder = kept_ ? &kept_->decoder : &own,
+                                            .limits = r.limits(r.options.client_pace(), upstream, rate, rq.up),
+                                            .payload_max = r.options.request_body_max - rq.up,
+                                            .copy = kept_ ? &kept_->copy : nullptr},
+                          http::body_sink(up.connection(), rest, head(), upstream));
     if (sent) {
         rq.uploaded = true;
         rq.sent = executor::current().turn_time();

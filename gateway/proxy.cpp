@@ -7,6 +7,7 @@
 #include <gateway/duplex.hpp>
 #include <gateway/forward.hpp>
 #include <gateway/path.hpp>
+#include <gateway/policy/arrival.hpp>
 #include <gateway/problem.hpp>
 #include <gateway/proxy.hpp>
 
@@ -30,6 +31,7 @@ int status_of(cause c) {
     case cause::upstream_idle: return 504;
     case cause::drained:
     case cause::upstream_busy:
+    case cause::upstream_circuit_open:
     case cause::overloaded: return 503;
     case cause::file_error:
     case cause::internal: return 500;
@@ -50,6 +52,8 @@ std::string describe(cause c, const request& rq, const flow_error& e) {
     case cause::upstream_closed: return upstream + " closed the connection before its response was complete";
     case cause::upstream_reset: return upstream + " reset the connection before its response was complete";
     case cause::upstream_busy: return "all connections to the upstream are in use" + detail;
+    case cause::upstream_circuit_open:
+        return "too many requests to the upstream have failed: nothing is sent to it for a while";
     case cause::upstream_timeout: return upstream + " did not respond in time";
     case cause::upstream_idle: return upstream + " did not take the request in time";
     case cause::upstream_protocol: return upstream + " sent a malformed response" + detail;
@@ -125,11 +129,30 @@ std::string_view proxy::refusal(int status) const noexcept {
     return status == 429 ? too_many_ : overloaded_;
 }
 
-// Speaks TLS if the listener does. Gives whether the connection may be served.
-task<bool> proxy::open(socket& client, identity& who) {
-    const snapshot::entrance* here = current()->shared->find(listener_);
+bool proxy::counts(const peer_address& from) const noexcept {
+    const auto& now = worker_.config().now();
+    return counts_as_client(now ? now->shared->find(listener_) : nullptr, from);
+}
+
+// Is told for whom the connection is, and speaks TLS, if the listener does. Gives whether the connection may be served.
+task<bool> proxy::open(socket& client, client_peer& peer, identity& who) {
+    const std::shared_ptr<const served> now = current();
+    const snapshot::entrance* here = now->shared->find(listener_);
     if (!here) co_return false;
+    if (here->config->proxy_protocol) {
+        const idle_connection idle(worker_, client, this);
+        const arrival a = co_await arrive(client, peer, *here);
+        who.tls = a.tls;
+        if (a.refused) {
+            client.reset();
+            const std::string from = peer.text();
+            worker_.log(
+                {.method = {}, .target = {}, .client = from, .upstream = {}, .id = {}, .end = to_string(*a.refused)});
+            co_return false;
+        }
+    }
     if (!here->tls) co_return true;
+    who.tls = true;
     if (!co_await accept_tls(client, *here->tls, here->config->http.header_timeout)) co_return false;
     if (auto facts = tls_facts_of(client); facts && facts->peer)
         who.subject = std::make_unique<const std::string>(std::move(facts->peer->subject));
@@ -140,7 +163,7 @@ task<bool> proxy::open(socket& client, identity& who) {
 task<> proxy::serve(socket client, client_peer peer) {
     const presence counted(*this);
     identity who{.address = peer};
-    if (!co_await open(client, who)) co_return;
+    if (!co_await open(client, peer, who)) co_return;
     http::inbound in;
     duration idle_timeout{}; // of the client, when it takes the end of the connection
     for (std::size_t requests = 0;; ++requests) {
@@ -171,7 +194,7 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const identit
                .now = std::move(now),
                .entrance = *here,
                .peer = who.address};
-    if (!client.plain()) rq.peer_scheme = "https";
+    if (who.tls) rq.peer_scheme = "https";
     if (who.subject) rq.client_subject = *who.subject;
     rq.begun = executor::current().turn_time();
     const request_ids::id own_id = ids_.next();
@@ -208,9 +231,10 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const identit
 task<> proxy::pass_on(request& rq, const snapshot::route& r, const proxy_action& a) {
     if (auto no = not_served(rq, a.options)) co_return co_await refuse(rq, std::move(*no));
     rq.switch_to = allowed_upgrade(rq.parsers->request.head(), a.options.upgrades);
-    upstream& to = *rq.now->upstreams[r.choose(requests_++)];
+    upstream* const to = rq.now->upstreams[r.choose(requests_++)].get();
+    upstream* const fallback = r.fallback ? rq.now->upstreams[*r.fallback].get() : nullptr;
     rq.life = rq.now->lives[r.place].get();
-    auto end = co_await attempt(exchange(rq, {worker_, a, a.options, to, r.config->match.matched_prefix()}));
+    auto end = co_await attempt(exchange(rq, {worker_, a, a.options, to, fallback, r.config->match.matched_prefix()}));
     rq.parsers.release();
     if (end && *end) co_return co_await relay_switched(rq, a.options, std::move(*end));
     if (end) {

@@ -21,14 +21,16 @@ public:
 
     task<> serve(socket client, client_peer peer) override;
     std::string_view refusal(int status) const noexcept override;
+    bool counts(const peer_address& from) const noexcept override;
 
 private:
     // Who is at the other end of a connection.
     struct identity {
         const peer_address& address;
         std::unique_ptr<const std::string> subject{}; // of a verified certificate; null for none
+        bool tls = false;                             // the client spoke TLS, with us or with a proxy that says so
     };
-    task<bool> open(socket& client, identity& who);
+    task<bool> open(socket& client, client_peer& peer, identity& who);
     task<bool> serve_request(socket& client, http::inbound& in, const identity& who, std::size_t number);
     task<bool> read_head(request& rq);
     void take_head(request& rq);

@@ -151,7 +151,7 @@ task<> proxy::answer(request& rq, int status, std::string detail, bool may_go_on
                                             .request_id = rq.id.view(),
                                             .keep_alive = rq.persistent,
                                             .head_only = rq.verb == http::method::head,
-                                            .retry_after = status == 503 ? 1 : 0,
+                                            .retry_after = status == 503 ? rq.retry_after : 0,
                                             .edits = rq.answer_edits.get(),
                                             .fields = fields}));
 }

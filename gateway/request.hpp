@@ -100,6 +100,7 @@ struct request {
     bool answered = false;       // a byte of a final response may have been sent
     bool persistent = true;      // the client's connection may carry another request
     int status = 0;              // of the final response
+    int retry_after = 1;         // seconds, to say with 503
     std::uint64_t up = 0;        // bytes of the request's body, framing not counted
     std::uint64_t down = 0;      // bytes of the response's
     std::optional<cause> why{};  // how it ended, set by whoever knows better than the error tells

@@ -12,6 +12,8 @@
 #include <gateway/admin/http_server.hpp>
 #include <gateway/fleet.hpp>
 #include <gateway/server.hpp>
+#include <gateway/service_manager.hpp>
+#include <gateway/successor.hpp>
 
 namespace headgate::gateway {
 
@@ -19,6 +21,9 @@ namespace {
 
 // Requests that are aborted still get their answer; this is how long that may take.
 constexpr duration farewell_time = 1s;
+
+// What the admin server's socket is called when it is handed over.
+constexpr const char* admin_socket = "admin";
 
 task<> until(abort_signal s) { co_await s.wait(); }
 task<> wait_for(duration d) { co_await sleep_for(d); }
@@ -31,15 +36,17 @@ public:
     // Throws if a worker or a listener cannot be started.
     void start() {
         workers_.start();
-        if (const admin_options& a = from_.first->of().admin; a.enabled) {
-            auto l = listener::open(a.listen);
-            if (!l) throw std::runtime_error("cannot listen on " + a.listen.text() + ": " + l.error().message());
-            admin_.start(std::move(*l));
-        }
-        if (const std::string wrong = workers_.change_to(std::exchange(from_.first, nullptr)); !wrong.empty())
+        if (const admin_options& a = from_.first->of().admin; a.enabled) start_admin(a.listen);
+        if (const std::string wrong = workers_.change_to(std::exchange(from_.first, nullptr), &from_.given);
+            !wrong.empty())
             throw std::runtime_error(wrong);
+        for (const std::string& where : from_.given.close_rest())
+            fmt::print(stderr, "headgate: warning: no listener is for the socket {} that was handed over\n", where);
         if (options().certificate_check_interval != forever) chores_.spawn(watch_files());
+        if (manager_.watchdog_interval() != forever) watchdog_.spawn(keep_alive());
         ready_ = true;
+        manager_.ready(status());
+        from_.given.ready();
     }
 
     std::string ready_line() {
@@ -52,18 +59,46 @@ public:
         co_await race(handle(signals), until(ending_.signal()));
         ready_ = false;
         chores_.clear();
+        if (handed_over_) co_return co_await end_after_upgrade(signals);
+        manager_.stopping();
         const bool hurried = options().drain_delay != duration::zero() &&
                              (co_await race(wait_for(options().drain_delay), second_signal(signals))).index() == 1;
         workers_.drain();
-        if (!hurried)
-            co_await race(until(workers_.all_ended()), wait_for(options().drain_timeout), second_signal(signals));
-        if (!workers_.running()) co_return;
-        workers_.abort();
-        co_await race(until(workers_.all_ended()), wait_for(farewell_time), second_signal(signals));
+        co_await end(signals, hurried ? duration::zero() : options().drain_timeout);
     }
 
 private:
     const server_options& options() const noexcept { return workers_.options(); }
+
+    void start_admin(const address& at) {
+        auto given = from_.given.take(admin_socket, at);
+        auto l = given.empty() ? listener::open(at)
+                               : listener::adopt(given.front().fd.release(), {.keep_path = given.front().keep_path});
+        if (!l) throw std::runtime_error("cannot listen on " + at.text() + ": " + l.error().message());
+        admin_.start(std::move(*l));
+    }
+
+    std::string status() const {
+        const config& c = workers_.current().of();
+        return fmt::format("serving {} listener(s), {} route(s), {} upstream(s)", c.listeners.size(), c.routes.size(),
+                           c.upstreams.size());
+    }
+
+    // The listeners are another's now.
+    task<> end_after_upgrade(signal_set& signals) {
+        if (listener* l = admin_.listening()) l->keep_path();
+        admin_.stop();
+        workers_.hand_over();
+        co_await end(signals, options().drain_timeout);
+    }
+
+    task<> end(signal_set& signals, duration limit) {
+        if (limit != duration::zero())
+            co_await race(until(workers_.all_ended()), wait_for(limit), second_signal(signals));
+        if (!workers_.running()) co_return;
+        workers_.abort();
+        co_await race(until(workers_.all_ended()), wait_for(farewell_time), second_signal(signals));
+    }
 
     // Until the one that ends.
     task<> handle(signal_set& signals) {
@@ -73,6 +108,8 @@ private:
                 try_print_live();
             else if (s == SIGHUP)
                 reload();
+            else if (s == SIGUSR2)
+                chores_.spawn(upgrade_on_signal());
             else
                 co_return;
         }
@@ -82,7 +119,7 @@ private:
             const int s = co_await signals.next();
             if (s == SIGUSR1)
                 try_print_live();
-            else if (s != SIGHUP)
+            else if (s != SIGHUP && s != SIGUSR2)
                 co_return;
         }
     }
@@ -92,6 +129,13 @@ private:
     admin::answer reload() {
         if (!from_.again)
             return {.status = 409, .text = "what this serves comes from its command line: there is no file\n"};
+        if (upgrading_) return {.status = 409, .text = "an upgrade is under way\n"};
+        manager_.reloading();
+        const admin::answer a = read_configuration_again();
+        manager_.ready(a.status == 200 ? status() : status() + "; the last reload has failed");
+        return a;
+    }
+    admin::answer read_configuration_again() {
         auto next = from_.again(workers_.current());
         std::string wrong = next ? workers_.change_to(*next) : next.error();
         if (!wrong.empty()) {
@@ -107,6 +151,54 @@ private:
         return {.text = std::move(text),
                 .json = fmt::format("{{\"listeners\":{},\"routes\":{},\"upstreams\":{}}}\n", c.listeners.size(),
                                     c.routes.size(), c.upstreams.size())};
+    }
+
+    // ---- another process in this one's place
+
+    task<> upgrade_on_signal() { static_cast<void>(co_await upgrade()); }
+
+    // It has the sockets before this one lets go of them, and says that it is ready before this one stops accepting: at
+    // no time does nobody listen, and nothing that waits in them is lost.
+    task<admin::answer> upgrade() {
+        if (!ready_) co_return admin::answer{.status = 409, .text = "the gateway is draining\n"};
+        if (upgrading_) co_return admin::answer{.status = 409, .text = "an upgrade is under way\n"};
+        upgrading_ = true;
+        auto next = start_successor();
+        std::string wrong = next ? co_await next->ready(options().upgrade_timeout) : next.error();
+        upgrading_ = false;
+        if (wrong.empty() && !ready_) wrong = "the gateway is draining";
+        if (!wrong.empty()) {
+            wrong += "\nheadgate: not upgraded; this process serves on\n";
+            fmt::print(stderr, "{}", wrong);
+            co_return admin::answer{.status = 422, .text = std::move(wrong)};
+        }
+        const pid_t pid = next->release();
+        manager_.replaced_by(pid);
+        handed_over_ = true;
+        ending_.abort();
+        std::string text = fmt::format("headgate: upgraded: process {} serves, {} ends\n", pid, ::getpid());
+        fmt::print(stderr, "{}", text);
+        co_return admin::answer{.text = std::move(text)};
+    }
+    std::expected<successor, std::string> start_successor() {
+        try {
+            std::vector<handed_socket> sockets = workers_.share();
+            if (const listener* l = admin_.listening())
+                sockets.push_back(
+                    {.name = admin_socket, .fd = owned_fd::copy_of(l->fd()), .keep_path = l->keeps_path()});
+            return successor::start(from_.arguments, std::move(sockets));
+        } catch (const std::exception& e) {
+            return std::unexpected(e.what());
+        }
+    }
+
+    // Says that all works only if it does.
+    task<> keep_alive() {
+        for (;;) {
+            workers_.probe();
+            co_await sleep_for(manager_.watchdog_interval());
+            if (workers_.all_answered()) manager_.alive();
+        }
     }
 
     // What was read may be half of what somebody is about to write: until it is right it is tried again each time, and
@@ -143,6 +235,7 @@ private:
         return {{"GET", "/livez", [this] { return answer_livez(); }},
                 {"GET", "/readyz", [this] { return answer_readyz(); }},
                 {"POST", "/api/v1/reload", [this] { return answer_reload(); }},
+                {"POST", "/api/v1/upgrade", [this] { return upgrade(); }},
                 {"POST", "/api/v1/drain", [this] { return answer_drain(); }}};
     }
     task<admin::answer> answer_livez() { co_return admin::answer{.text = "ok\n"}; }
@@ -179,9 +272,13 @@ private:
 
     server_source& from_;
     fleet workers_;
+    service_manager manager_;
     bool ready_ = false;
+    bool upgrading_ = false;
+    bool handed_over_ = false;
     abort_source ending_; // fires when somebody has asked for the end
-    nursery chores_;      // what goes on beside
+    nursery chores_;      // what goes on beside, until the end begins
+    nursery watchdog_;
     admin::http_server admin_;
 };
 
@@ -193,8 +290,8 @@ int run_server(server_source from) {
         fleet::endings e;
         loop l(os);
         // Without a file a hang-up is what it is for every program: the end of the terminal.
-        signal_set signals =
-            from.again ? signal_set({SIGTERM, SIGINT, SIGUSR1, SIGHUP}) : signal_set({SIGTERM, SIGINT, SIGUSR1});
+        signal_set signals = from.again ? signal_set({SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP})
+                                        : signal_set({SIGTERM, SIGINT, SIGUSR1, SIGUSR2});
         std::signal(SIGPIPE, SIG_IGN);
         const server_options& o = from.first->of().server;
         const std::unique_ptr<access_log> log = o.access_log ? std::make_unique<access_log>(STDOUT_FILENO) : nullptr;
@@ -202,13 +299,16 @@ int run_server(server_source from) {
         s.start();
         std::fputs(s.ready_line().c_str(), stdout);
         std::fflush(stdout);
-        if (const auto end = l.run(s.supervise(signals)); !end) {
+        const auto end = l.run(s.supervise(signals));
+        for (const int late : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) std::signal(late, SIG_IGN);
+        if (!end) {
             fmt::print(stderr, "headgate: {}\n", end.error().message());
             return 1;
         }
         return 0;
     } catch (const std::exception& e) {
         fmt::print(stderr, "headgate: {}\n", e.what());
+        from.given.failed(fmt::format("headgate: {}\n", e.what()));
         return 1;
     }
 }

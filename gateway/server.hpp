@@ -4,7 +4,9 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include <gateway/inheritance.hpp>
 #include <gateway/snapshot.hpp>
 
 namespace headgate::gateway {
@@ -17,6 +19,9 @@ struct server_source {
     std::function<std::expected<std::shared_ptr<const snapshot>, std::string>(const snapshot&)> again = nullptr;
     // What is said of it when it is ready: "forwarding to ...".
     std::string about{};
+    // The command line, to start the program again when it is to be replaced.
+    std::vector<std::string> arguments{};
+    inheritance given{};
 };
 
 // Runs workers, each on a thread of its own with its own listeners on the same ports (SO_REUSEPORT), until SIGTERM or

@@ -135,11 +135,15 @@ snapshot::route snapshot::compile(std::size_t index, const listener_config& l) {
         const auto found = std::ranges::find(config_.sources, e->source, &source_config::name);
         out.source = static_cast<std::size_t>(found - config_.sources.begin());
     }
+    const auto place = [this](const std::string& name) {
+        const auto found = std::ranges::find(config_.upstreams, name, &upstream_config::name);
+        return static_cast<std::size_t>(found - config_.upstreams.begin());
+    };
+    if (const auto* p = std::get_if<proxy_action>(&r.action); p && p->fallback) out.fallback = place(*p->fallback);
     std::uint32_t weights = 0;
     for (const weighted_upstream& w : upstreams_of(r)) {
         if (w.weight == 0) continue;
-        const auto found = std::ranges::find(config_.upstreams, w.upstream, &upstream_config::name);
-        out.targets.push_back({static_cast<std::size_t>(found - config_.upstreams.begin()), weights += w.weight});
+        out.targets.push_back({place(w.upstream), weights += w.weight});
     }
     return out;
 }

@@ -35,6 +35,7 @@ public:
         std::shared_ptr<const db::query> statement{}; // of an export
         std::size_t source = 0;                       // the same: its place in of().sources
         std::vector<target> targets;                  // of proxy and tcp routes; those without weight are left out
+        std::optional<std::size_t> fallback{};        // the same, of proxy routes
 
         bool answers_preflights() const noexcept { return policies && policies->cors.enabled(); }
         // The upstream for the n-th request: in the long run each gets its share.

@@ -3,6 +3,7 @@
 #include <array>
 
 #include <gateway/duplex.hpp>
+#include <gateway/policy/arrival.hpp>
 #include <gateway/request.hpp>
 #include <gateway/tunnel.hpp>
 
@@ -10,7 +11,7 @@ namespace headgate::gateway {
 
 struct tunnel::connection {
     socket& client;
-    const peer_address& peer;
+    client_peer& peer;
     std::shared_ptr<const served> now; // the configuration that was current when it began
     std::string_view upstream{};
     memory_charge memory{flow_memory};
@@ -21,6 +22,11 @@ struct tunnel::connection {
 
 tunnel::tunnel(worker& w, const tunnel_options& o) : tunnel(w, w.options().listen.text()) {
     w.config().apply(snapshot_of(o, w.options()));
+}
+
+bool tunnel::counts(const peer_address& from) const noexcept {
+    const auto& now = worker_.config().now();
+    return counts_as_client(now ? now->shared->find(listener_) : nullptr, from);
 }
 
 task<> tunnel::serve(socket client, client_peer peer) {
@@ -75,6 +81,10 @@ task<> tunnel::run(connection& c) {
     const snapshot::route& r = here->routes.front();
     const route_life& life = *c.now->lives[r.place];
     const abort_watch drain_watch(life.ended(), at);
+    if (const arrival a = co_await arrive(c.client, c.peer, *here); a.refused) {
+        c.why = a.refused;
+        co_await fail(errc::refused, side::sink);
+    }
     if (!here->addresses.admit(c.peer.ip) || (r.policies && !r.policies->addresses.admit(c.peer.ip))) {
         c.why = cause::client_denied;
         co_await fail(errc::refused);
@@ -92,9 +102,16 @@ task<> tunnel::run(connection& c) {
             c.why = cause::upstream_busy;
             co_await fail(permit.error());
         }
+        circuit_pass pass = to.circuit().enter(executor::current().turn_time());
+        if (!pass) {
+            c.why = cause::upstream_circuit_open;
+            co_await fail(errc::refused);
+        }
         std::array<char, 48> address;
         const pick_key key = to.key_of(nullptr, {address.data(), c.peer.write_host(address)});
-        auto up = co_await to.connect(to.pick(key), c.upstream, key);
+        const proxy_header from = to.proxy_header_for(c.peer, c.client);
+        auto up = co_await to.connect(to.pick(key), c.upstream, key, &from);
+        pass.report(up.has_value(), executor::current().turn_time());
         if (!up) {
             c.why = cause_of_connect(up.error());
             co_await fail(up.error());

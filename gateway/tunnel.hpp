@@ -17,6 +17,7 @@ public:
 
     task<> serve(socket client, client_peer peer) override;
     std::string_view refusal(int) const noexcept override { return {}; }
+    bool counts(const peer_address& from) const noexcept override;
 
 private:
     struct connection;

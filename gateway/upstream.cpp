@@ -51,9 +51,9 @@ upstream_lease endpoint_pool::reuse() noexcept {
     return {*this, std::move(c), true};
 }
 
-// Whether it has served its time, or its number of requests.
+// Whether it has served its time, or its number of requests, or is for one client alone.
 bool endpoint_pool::used_up(const upstream_connection& c) const noexcept {
-    return c.requests_ >= options_.requests_per_connection_max ||
+    return options_.proxy_protocol != proxy_protocol::none || c.requests_ >= options_.requests_per_connection_max ||
            executor::current().turn_time() - c.opened_ >= options_.connection_lifetime_max;
 }
 
@@ -105,7 +105,7 @@ task<result<std::vector<address>>> endpoint_pool::addresses() {
     co_return addresses_;
 }
 
-task<result<socket>> endpoint_pool::open() {
+task<result<socket>> endpoint_pool::open(const proxy_header* from) {
     const auto found = co_await addresses();
     if (!found) co_return std::unexpected(found.error());
     std::error_code last = make_error_code(std::errc::address_not_available);
@@ -114,6 +114,12 @@ task<result<socket>> endpoint_pool::open() {
         if (!s) {
             last = s.error();
             continue;
+        }
+        if (options_.proxy_protocol != proxy_protocol::none) {
+            const std::string header =
+                make_proxy_header(options_.proxy_protocol, from ? *from : proxy_header{.local = true});
+            const auto told = co_await s->write_all(header, options_.connect_timeout);
+            if (!told) co_return std::unexpected(told.error());
         }
         if (tls_) {
             const auto shaken = co_await connect_tls(*s, *tls_, server_name_, options_.connect_timeout, &resumption_);
@@ -124,8 +130,8 @@ task<result<socket>> endpoint_pool::open() {
     co_return std::unexpected(last);
 }
 
-task<result<upstream_lease>> endpoint_pool::connect() {
-    auto s = co_await open();
+task<result<upstream_lease>> endpoint_pool::connect(const proxy_header* from) {
+    auto s = co_await open(from);
     if (!s) co_return std::unexpected(s.error());
     co_return upstream_lease(*this, std::make_unique<upstream_connection>(std::move(*s)), false);
 }
@@ -148,9 +154,10 @@ std::vector<std::uint32_t> weights_of(const upstream_config& c) {
 } // namespace
 
 upstream::upstream(const upstream_config& c, tcp_liveness alive, const std::optional<tls_client_context>& tls)
-    : limit_(c.options), budget_(c.options.retry_budget), health_(c.options.ejection, weights_of(c).size()),
-      health_check_(c.options.health_check), balancing_(c.options.balancing), chance_(loop::current().os().random()),
-      turns_(weights_of(c)) {
+    : limit_(c.options), budget_(c.options.retry_budget), circuit_(c.options.circuit_breaker),
+      health_(c.options.ejection, weights_of(c).size()), health_check_(c.options.health_check),
+      tells_client_(c.options.proxy_protocol != proxy_protocol::none), balancing_(c.options.balancing),
+      chance_(loop::current().os().random()), turns_(weights_of(c)) {
     std::vector<std::string_view> names;
     for (const endpoint_config& e : c.endpoints) {
         if (e.weight == 0) continue;
@@ -206,17 +213,23 @@ std::size_t upstream::by_chance(std::span<const std::uint32_t> usable, std::size
     return usable.front();
 }
 
-task<result<upstream_lease>> upstream::connect(endpoint_pool& first, std::string_view& name, pick_key key) {
+task<result<upstream_lease>> upstream::connect(endpoint_pool& first, std::string_view& name, pick_key key,
+                                               const proxy_header* from) {
     endpoint_pool* to = &first;
     for (std::size_t tried = 1;; ++tried) {
         name = to->name();
-        auto c = co_await to->connect();
+        auto c = co_await to->connect(from);
         if (c || out_of_resources(c.error())) co_return c;
         to->report(verdict::failure);
         endpoint_pool* const next = &pick(key, to);
         if (next == to || tried == connect_tries_max) co_return c;
         to = next;
     }
+}
+
+proxy_header upstream::proxy_header_for(const peer_address& client, const socket& connection) const noexcept {
+    if (!tells_client_) return {};
+    return {.source = client, .destination = connection.local()};
 }
 
 // The first ones are spread over the interval, or all workers would ask at the same moment.

@@ -2,6 +2,7 @@
 
 #include <headgate/core/nursery.hpp>
 #include <headgate/http/inbound.hpp>
+#include <headgate/io/proxy_header.hpp>
 #include <headgate/io/resolver.hpp>
 #include <headgate/io/socket.hpp>
 #include <headgate/io/tls.hpp>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include <gateway/balancing.hpp>
+#include <gateway/circuit_breaker.hpp>
 #include <gateway/config.hpp>
 #include <gateway/connection_limit.hpp>
 #include <gateway/health.hpp>
@@ -96,10 +98,11 @@ public:
 
     // A pooled connection, the one used last; none if the pool is empty.
     upstream_lease reuse() noexcept;
-    // A new connection. The error is that of the last address tried.
-    task<result<upstream_lease>> connect();
-    // The same, not to be lent or pooled.
-    task<result<socket>> open();
+    // A new connection, for whom `from` says if the upstream wants to be told. The error is that of the last address
+    // tried.
+    task<result<upstream_lease>> connect(const proxy_header* from);
+    // The same, on our own behalf, not to be lent or pooled.
+    task<result<socket>> open() { return open(nullptr); }
 
     // How a request went. Connects are reported by the upstream itself if they fail.
     void report(verdict v) noexcept { health_.report(place_, v, executor::current().turn_time()); }
@@ -116,6 +119,7 @@ public:
 
 private:
     friend upstream_lease;
+    task<result<socket>> open(const proxy_header* from);
     static upstream_connection& member(list_node* n) noexcept;
     bool used_up(const upstream_connection& c) const noexcept;
     void park(std::unique_ptr<upstream_connection> c) noexcept;
@@ -162,7 +166,12 @@ public:
     // A new connection to `first`, or to another endpoint if that cannot be reached: nothing has been sent yet. A
     // machine that is short of descriptors is short of them for all endpoints. `name` becomes that of the last one
     // tried, and lives as long as the upstream. The error is that of the last one.
-    task<result<upstream_lease>> connect(endpoint_pool& first, std::string_view& name, pick_key key = {});
+    // The connection is for whom `from` says; null: for us.
+    task<result<upstream_lease>> connect(endpoint_pool& first, std::string_view& name, pick_key key = {},
+                                         const proxy_header* from = nullptr);
+    // What there is to tell the upstream of a client, who is connected to us by `connection`. Costs nothing if the
+    // upstream is not to be told.
+    proxy_header proxy_header_for(const peer_address& client, const socket& connection) const noexcept;
 
     // Begins to check the endpoints, if that is asked for; on the worker's loop.
     void start_checks();
@@ -175,6 +184,9 @@ public:
     const connection_limit& limit() const noexcept { return limit_; }
     retry_budget& budget() noexcept { return budget_; }
     choice& chance() noexcept { return chance_; }
+    circuit_breaker& circuit() noexcept { return circuit_; }
+    // Whether all endpoints are used because none is well.
+    bool none_is_well() noexcept { return health_.none_is_well(executor::current().turn_time()); }
 
 private:
     std::size_t least_busy(std::span<const std::uint32_t> usable, std::size_t not_this) noexcept;
@@ -184,9 +196,11 @@ private:
 
     connection_limit limit_;
     retry_budget budget_;
+    circuit_breaker circuit_;
     upstream_health health_;
     health_check_options health_check_;
     std::vector<std::unique_ptr<endpoint_pool>> endpoints_;
+    bool tells_client_;
     balancing_options balancing_;
     choice chance_;
     round_robin turns_;

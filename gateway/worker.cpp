@@ -102,7 +102,7 @@ task<> worker::accept_connections(listener& l, service& s) {
 void worker::admit(accepted a, service& s) {
     if (connections_.size() >= options_.connections_max)
         refuse(std::move(a.connection), s, 503);
-    else if (client_peer peer(a.peer, clients_); peer)
+    else if (client_peer peer(a.peer, clients_, !clients_ || s.counts(a.peer)); peer)
         connections_.spawn(s.serve(std::move(a.connection), std::move(peer)), &report);
     else
         refuse(std::move(a.connection), s, 429);
@@ -149,6 +149,22 @@ void worker::drain() {
     for (auto& [s, doors] : doors_) close_doors(doors, *s);
     doors_.clear();
     config_.drain();
+}
+
+void worker::hand_over() {
+    if (draining_) return;
+    draining_ = true;
+    for (auto& [s, doors] : doors_)
+        for (const std::unique_ptr<door>& d : doors) d->on.keep_path();
+    doors_.clear();
+    config_.drain();
+}
+
+std::vector<listener*> worker::listeners(service& s) {
+    std::vector<listener*> all;
+    if (const auto its = doors_.find(&s); its != doors_.end())
+        for (const std::unique_ptr<door>& d : its->second) all.push_back(&d->on);
+    return all;
 }
 
 // Who has connected was told so by the system, and may have sent a request: it is not reset with the listener.

@@ -27,6 +27,8 @@ public:
     // The answer to a client that cannot be served because a limit is met: of all connections (503) or of those of one
     // client (429). Empty for none.
     virtual std::string_view refusal(int status) const noexcept = 0;
+    // Whether a connection from there is one of a client's own, to be counted as such.
+    virtual bool counts(const peer_address& from) const noexcept = 0;
 
     // Keeps count of the connections that are served; in the frame of each.
     class presence {
@@ -90,6 +92,11 @@ public:
     // Stops accepting, closes idle connections, and lets requests end; those of connections that waited to be accepted,
     // too.
     void drain();
+    // The same when another process has the listeners, too, and goes on with them: what waits to be accepted is left to
+    // it. Idle connections stay for one more request: to close them now would be to cut off who is about to send one.
+    void hand_over();
+    // The service's listeners.
+    std::vector<listener*> listeners(service& s);
     // Ends what is left: idle connections, and the requests that still run, which see their abort signal.
     void abort();
     // Drops everything at once.

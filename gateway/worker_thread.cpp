@@ -44,6 +44,7 @@ struct worker_thread::inside {
     linux_kernel os;
     loop home;
     abort_source drain, stop, leave;
+    bool handed_over = false;
     std::map<std::string, door, std::less<>> doors;
     std::vector<std::unique_ptr<service>> closed; // services whose doors are closed, until their connections have ended
     std::shared_ptr<const snapshot> next;
@@ -55,11 +56,27 @@ struct worker_thread::inside {
         return found == doors.end() || found->second.protocol != l.protocol ? nullptr : &found->second;
     }
 
-    std::string prepare(std::shared_ptr<const snapshot> s, bound_addresses& at) {
+    std::string take_over(const listener_config& l, std::vector<handed_socket>& sockets) {
+        for (handed_socket& s : sockets) {
+            auto opening = listener::adopt(s.fd.release(), {.alive = on.options().alive, .keep_path = s.keep_path});
+            if (!opening) return "cannot take over " + l.listen.text() + ": " + opening.error().message();
+            opened.emplace_back(&l, std::move(*opening));
+        }
+        return {};
+    }
+
+    std::string prepare(std::shared_ptr<const snapshot> s, bound_addresses& at, given_sockets& given) {
         if (with.files) home.set_offload_pool(*with.files);
         for (const listener_config& l : s->of().listeners) {
             if (find(l)) continue;
             const std::string name = l.listen.text();
+            if (const auto its = given.find(name); its != given.end()) {
+                if (std::string wrong = take_over(l, its->second); !wrong.empty()) {
+                    opened.clear();
+                    return wrong;
+                }
+                continue;
+            }
             const auto known = at.find(name);
             auto opening = listener::open(known == at.end() ? l.listen : known->second,
                                           {.alive = on.options().alive, .reuse_port = l.listen.family() != AF_UNIX});
@@ -89,20 +106,20 @@ struct worker_thread::inside {
         on.config().apply(std::move(next));
         for (auto& [l, opening] : opened) {
             const std::string name = l->listen.text();
-            door d{nullptr, l->protocol};
-            if (l->protocol == listener_protocol::http)
-                d.serving = std::make_unique<proxy>(on, name);
-            else
-                d.serving = std::make_unique<tunnel>(on, name);
+            door& d = doors.try_emplace(name, nullptr, l->protocol).first->second;
+            if (!d.serving && l->protocol == listener_protocol::http) d.serving = std::make_unique<proxy>(on, name);
+            if (!d.serving) d.serving = std::make_unique<tunnel>(on, name);
             on.start(std::move(opening), *d.serving);
-            doors.insert_or_assign(name, std::move(d));
         }
         opened.clear();
     }
 
     task<> serve() {
         co_await drain.signal().wait();
-        on.drain();
+        if (handed_over)
+            on.hand_over();
+        else
+            on.drain();
         co_await race(until_drained(on), until(stop.signal()));
     }
 };
@@ -164,10 +181,31 @@ void worker_thread::call_and_wait(std::function<void(inside&)> f) {
     waiting.get();
 }
 
-std::string worker_thread::prepare(std::shared_ptr<const snapshot> next, bound_addresses& at) {
+std::string worker_thread::prepare(std::shared_ptr<const snapshot> next, bound_addresses& at, given_sockets given) {
     std::string wrong;
-    call_and_wait([&](inside& i) { wrong = i.prepare(next, at); });
+    call_and_wait([&](inside& i) { wrong = i.prepare(next, at, given); });
     return wrong;
+}
+std::vector<handed_socket> worker_thread::share() {
+    std::vector<handed_socket> all;
+    std::exception_ptr failed;
+    call_and_wait([&](inside& i) {
+        try {
+            for (const auto& [name, door] : i.doors)
+                for (const listener* l : i.on.listeners(*door.serving))
+                    all.push_back({.name = name, .fd = owned_fd::copy_of(l->fd()), .keep_path = l->keeps_path()});
+        } catch (...) {
+            failed = std::current_exception();
+        }
+    });
+    if (failed) std::rethrow_exception(failed);
+    return all;
+}
+void worker_thread::hand_over() {
+    call([](inside& i) { i.handed_over = true, i.drain.abort(); });
+}
+void worker_thread::probe() {
+    if (answered_.exchange(false)) call([this](inside&) { answered_ = true; });
 }
 void worker_thread::commit() {
     call_and_wait([](inside& i) { i.commit(); });

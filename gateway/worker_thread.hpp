@@ -4,6 +4,7 @@
 #include <headgate/core/memory_budget.hpp>
 #include <headgate/io/linux_kernel.hpp>
 
+#include <atomic>
 #include <functional>
 #include <future>
 #include <map>
@@ -12,12 +13,15 @@
 #include <thread>
 #include <vector>
 
+#include <gateway/inheritance.hpp>
 #include <gateway/worker.hpp>
 
 namespace headgate::gateway {
 
 // Where listeners listen, by the address that the configuration names: they differ where that says port 0.
 using bound_addresses = std::map<std::string, address, std::less<>>;
+// Sockets that somebody else has opened, by the same.
+using given_sockets = std::map<std::string, std::vector<handed_socket>, std::less<>>;
 
 // A worker on a thread of its own, with its own loop, and a listener of its own for each address (SO_REUSEPORT). All
 // functions are called from the thread that owns the object; they pass on what they are asked to the worker's.
@@ -40,17 +44,27 @@ public:
     ~worker_thread();
 
     // Opens the listeners that `next` has and the worker has not, and adds them to `at`, which says where those with
-    // port 0 are to be. Serves nothing new yet. Returns when that is done; the text says what went wrong: then nothing
-    // has changed.
-    std::string prepare(std::shared_ptr<const snapshot> next, bound_addresses& at);
+    // port 0 are to be. Those of which there are sockets in `given`, by the address in the configuration, are not
+    // opened but taken over. Serves nothing new yet. Returns when that is done; the text says what went wrong: then
+    // nothing has changed.
+    std::string prepare(std::shared_ptr<const snapshot> next, bound_addresses& at, given_sockets given = {});
     // Serves what was prepared.
     void commit();
     // Closes what was prepared.
     void forget();
 
+    // Other descriptors of all its listening sockets, which are named by the address in the configuration. Throws
+    // std::system_error.
+    std::vector<handed_socket> share();
+    // Drains when another process has the listeners.
+    void hand_over();
     void drain();
     void abort();
     live_counts live();
+
+    // Asks the worker whether it works, if it has answered before.
+    void probe();
+    bool has_answered() const noexcept { return answered_; }
 
 private:
     struct inside;
@@ -59,6 +73,7 @@ private:
     void call_and_wait(std::function<void(inside&)> f);
 
     const shared& shared_;
+    std::atomic<bool> answered_ = true;
     inside* inside_ = nullptr; // on the worker's thread; until it is told to leave
     std::thread thread_;
 };

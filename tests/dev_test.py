@@ -121,7 +121,7 @@ class Dev(unittest.TestCase):
         self.assertNotIn("sudo tee", self.log())
 
     def test_a_command_installs_only_its_own(self):
-        self.uninstall("haproxy", "clang-tidy-19")
+        self.uninstall("libbenchmark-dev", "clang-tidy-19")
         self.dev("soak")
         self.assertEqual(self.log(), "")
 

@@ -71,6 +71,8 @@ commands::commands(CLI::App& app) {
         all_.push_back({c, path, wait_seconds});
     };
     add("reload", "Have a running gateway read its configuration again, and tell what it says", "/api/v1/reload", 60);
+    add("upgrade", "Have a running gateway replaced by a new process of the program, without an interruption",
+        "/api/v1/upgrade", 3600);
     add("drain", "Have a running gateway end, as SIGTERM does", "/api/v1/drain", 5);
 }
 

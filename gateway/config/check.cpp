@@ -210,6 +210,7 @@ private:
             check_upstreams(path_of(path, "proxy"), p->upstreams);
             check_prefix(path, "proxy", r.match);
             check_retries(path_of(path, "proxy"), p->options.retries);
+            check_fallback(path_of(path, "proxy"), *p);
         } else if (const auto* e = std::get_if<export_action>(&r.action)) {
             check_export(path_of(path, "export"), *e);
         } else if (const auto* t = std::get_if<tcp_action>(&r.action)) {
@@ -269,6 +270,15 @@ private:
         for (const char* key : {"requests_max", "rate_limit", "cors"})
             if (const config_mark* at = place(path_of(path, key)))
                 errors_.add(*at, quoted(key) + " has no meaning in a tcp route");
+    }
+
+    void check_fallback(const std::string& path, const proxy_action& a) {
+        if (!a.fallback) return;
+        refers(path_of(path, "fallback"), "upstream", *a.fallback, c_.upstreams);
+        const config_mark* at = place(path_of(path, "fallback"));
+        if (at && std::ranges::any_of(a.upstreams, [&](auto& u) { return u.upstream == *a.fallback; }))
+            errors_.add(*at,
+                        quoted(*a.fallback) + " is an upstream of this route already; the fallback must be another");
     }
 
     // All tries together have first_byte_timeout: after one without a limit of its own there is no time left.

@@ -56,6 +56,11 @@ TEST(CheckConfig, TellsWhatNoSingleValueTells) {
         // retries
         {web + up + "routes: [{proxy: {upstream: x, retries: {retry_on: [timeout]}}}]\n",
          "3:52 timeout needs a per_try_timeout: that is what a try must take no longer than\n"},
+        // fallback
+        {web + up + "routes: [{proxy: {upstream: x, fallback: z}}]\n",
+         "3:42 there is no upstream 'z'; there are 'x' and 'y'\n"},
+        {web + up + "routes: [{proxy: {upstreams: [y, x], fallback: x}}]\n",
+         "3:48 'x' is an upstream of this route already; the fallback must be another\n"},
         // addresses
         {"listeners: [{name: a, address: \":80\"}, {name: b, address: \"127.0.0.1:80\"}]\nroutes: [{respond: {}}]\n",
          "1:60 two listeners on one address: this one and that of line 1 overlap\n"},

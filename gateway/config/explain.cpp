@@ -227,6 +227,10 @@ private:
             options(tables::export_rows, e, path_of(path, "export"), {});
         } else if (const auto* p = std::get_if<proxy_action>(&action)) {
             for (const weighted_upstream& w : p->upstreams) explain_upstream(w, p->upstreams.size() > 1);
+            if (p->fallback) {
+                const auto u = std::ranges::find(c_.upstreams, *p->fallback, &upstream_config::name);
+                print("  falls back to the upstream {} ({})\n", u->name, place(path_of("upstreams", u->name)));
+            }
             print("\n  limits of the route {}\n", c_.routes[r].name);
             options(tables::proxy_options, &p->options, path_of(path, "proxy"), "defaults.proxy");
             for (const weighted_upstream& w : p->upstreams) {

@@ -22,6 +22,7 @@ extern const config_table retries;
 extern const config_table upstream_options;
 extern const config_table ejection;
 extern const config_table retry_budget;
+extern const config_table circuit_breaker;
 extern const config_table health_check;
 extern const config_table balancing;
 extern const config_table defaults;

@@ -86,12 +86,14 @@ TEST(ConfigTables, EachOptionHasAMemberOfItsOwn) {
     check_options<health_check_options>(tables::health_check);
     check_options<retry_options>(tables::retries);
     check_options<retry_budget_options>(tables::retry_budget);
+    check_options<circuit_breaker_options>(tables::circuit_breaker);
 }
 
 TEST(ConfigTables, DefaultsAreRightValues) {
-    for (const config_table* t : {&tables::server, &tables::listener_options, &tables::proxy_options,
-                                  &tables::tcp_options, &tables::upstream_options, &tables::ejection,
-                                  &tables::health_check, &tables::retries, &tables::retry_budget}) {
+    for (const config_table* t :
+         {&tables::server, &tables::listener_options, &tables::proxy_options, &tables::tcp_options,
+          &tables::upstream_options, &tables::ejection, &tables::health_check, &tables::retries, &tables::retry_budget,
+          &tables::circuit_breaker}) {
         for (const config_field& f : t->fields) {
             if (f.table || f.kind == config_kind::texts || !f.default_text.empty()) continue;
             const config_scalar value = f.load(t->built_in());

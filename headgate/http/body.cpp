@@ -1,4 +1,5 @@
 #include <headgate/core/memory_budget.hpp>
+#include <headgate/core/sleep.hpp>
 #include <headgate/http/body.hpp>
 
 #include <array>
@@ -76,12 +77,17 @@ private:
     replay_buffer* copy_;
 };
 
+std::span<char> slice_of(const body_source& s, std::span<char> room) {
+    return room.first(std::min(room.size(), s.limits.slice()));
+}
+
 // Reads more, into a buffer borrowed when there is something to read. Gives 0 at the end of the connection.
 task<std::size_t> read_more(body_source& s, source_pace& source, std::size_t buffer_bytes) {
+    if (const duration pause = s.limits.pause(); pause != duration::zero()) co_await sleep_for(pause);
     source.wait();
     if (const auto ready = co_await s.from->readable(source.idle()); !ready)
         co_await fail(idle_if_timed_out(ready.error()), side::source);
-    const auto n = co_await s.from->read_some(s.in->room(memory_share(buffer_bytes)), source.idle());
+    const auto n = co_await s.from->read_some(slice_of(s, s.in->room(memory_share(buffer_bytes))), source.idle());
     if (!n) {
         if (s.in->empty()) s.in->release();
         co_await fail(idle_if_timed_out(n.error()), side::source);
@@ -106,6 +112,7 @@ stream<chunk> body_stream(body_source s) {
         chunk piece = payload.empty() ? chunk() : s.in->share(payload);
         s.in->consume(used);
         if (s.limits.total) *s.limits.total += piece.size();
+        if (s.limits.rate) s.limits.rate->moved(piece.size());
         if (!piece.empty()) co_yield std::move(piece);
     }
 }
@@ -218,6 +225,7 @@ task<> relay_available(body_source& s, body_sink& sink, unframer& body, joint& o
     out.set_held(0);
     out.moved(payload);
     if (s.limits.total) *s.limits.total += payload;
+    if (s.limits.rate) s.limits.rate->moved(payload);
 }
 
 } // namespace

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <headgate/core/chunk.hpp>
+#include <headgate/core/memory_budget.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -37,8 +38,11 @@ private:
     // Buffers grow by their size classes.
     bool append(std::string_view payload) noexcept {
         if (bytes_.append(payload)) return true;
+        const std::size_t size =
+            std::clamp((bytes_.size() + payload.size()) * 2, chunk_small, std::max(limit_, chunk_small));
+        if (memory_share(size) < size) return false; // what streams is worth more
         try {
-            chunk wider(std::clamp((bytes_.size() + payload.size()) * 2, chunk_small, std::max(limit_, chunk_small)));
+            chunk wider(size);
             wider.truncate(bytes_.text().copy(wider.data(), bytes_.size()));
             bytes_ = std::move(wider);
         } catch (const std::bad_alloc&) {

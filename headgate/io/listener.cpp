@@ -24,8 +24,7 @@ bool is_stale(const address& at) {
 } // namespace
 
 result<listener> listener::open(const address& at, options o) {
-    loop& l = loop::current();
-    kernel& os = l.os();
+    kernel& os = loop::current().os();
     const int fd = os.socket(at.family(), SOCK_STREAM);
     if (fd < 0) return std::unexpected(system_error_code(-fd));
     const int one = 1;
@@ -40,20 +39,31 @@ result<listener> listener::open(const address& at, options o) {
         r = os.bind(fd, at.data(), at.size());
     }
     if (r == 0) r = os.listen(fd, o.backlog);
+    if (r == 0) return watched(fd, o.keep_path);
+    os.close(fd);
+    return std::unexpected(system_error_code(-r));
+}
+
+result<listener> listener::adopt(int fd, options o) {
+    detail::set_tcp_options(loop::current().os(), fd, o.alive); // of no effect on a Unix socket
+    return watched(fd, o.keep_path);
+}
+
+result<listener> listener::watched(int fd, bool keep_path) {
+    loop& l = loop::current();
     sockaddr_storage bound{};
     socklen_t size = sizeof bound;
-    if (r == 0) r = os.local_name(fd, reinterpret_cast<sockaddr*>(&bound), &size);
-    if (r < 0) {
-        os.close(fd);
+    if (const int r = l.os().local_name(fd, reinterpret_cast<sockaddr*>(&bound), &size); r < 0) {
+        l.os().close(fd);
         return std::unexpected(system_error_code(-r));
     }
     const result<slot*> s = l.open(fd);
     if (!s) return std::unexpected(s.error());
-    return listener(**s, address(reinterpret_cast<const sockaddr*>(&bound), size));
+    return listener(**s, address(reinterpret_cast<const sockaddr*>(&bound), size), keep_path);
 }
 
 void listener::close() noexcept {
-    if (fd_ && where_.family() == AF_UNIX) loop::current().os().unlink(where_.path());
+    if (fd_ && where_.family() == AF_UNIX && !keep_path_) loop::current().os().unlink(where_.path());
     fd_.close();
 }
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 namespace headgate {
 
@@ -120,6 +121,39 @@ private:
     bool looked_ = false;
     std::size_t unconfirmed_ = 0; // at the last look
     time_point alive_at_{};       // when the peer was last known to take something, in this wait
+};
+
+// How fast we move bytes ourselves: at most so many per second in the long run, in slices of a sixteenth of what goes
+// in a second; after a pause two slices may follow each other. What moves is counted when it has moved, and then
+// nothing is to move until pause() has passed: a single timer per slice, and none while the rate is not reached. No
+// wait for a peer is ours while we pause, so that source_pace and sink_pace know nothing of it.
+class byte_rate {
+public:
+    // 0 for no limit.
+    explicit byte_rate(std::uint64_t bytes_per_second) noexcept : rate_(bytes_per_second) {}
+
+    // The most that may be moved at once.
+    std::size_t slice() const noexcept {
+        return rate_ == 0 ? std::numeric_limits<std::size_t>::max() : std::max<std::size_t>(rate_ / slices, 1);
+    }
+    void moved(std::uint64_t bytes) noexcept {
+        if (rate_ == 0) return;
+        const double seconds = static_cast<double>(bytes) / static_cast<double>(rate_);
+        due_ = std::max(due_, executor::current().turn_time()) +
+               std::chrono::duration_cast<duration>(std::chrono::duration<double>(seconds));
+    }
+    // How long nothing may be moved now; zero: it may.
+    duration pause() const noexcept {
+        if (rate_ == 0) return duration::zero();
+        return std::max(due_ - executor::current().turn_time() - slice_time, duration::zero());
+    }
+
+private:
+    static constexpr unsigned slices = 16; // per second
+    static constexpr duration slice_time = std::chrono::duration_cast<duration>(std::chrono::seconds(1)) / slices;
+
+    std::uint64_t rate_;
+    time_point due_{}; // when what was moved would have been moved, at this rate
 };
 
 } // namespace headgate

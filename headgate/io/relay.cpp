@@ -1,4 +1,5 @@
 #include <headgate/core/memory_budget.hpp>
+#include <headgate/core/sleep.hpp>
 #include <headgate/io/relay.hpp>
 
 #include <algorithm>
@@ -26,10 +27,11 @@ public:
         int full = 0;
         std::size_t size = std::min(small_buffer, limits_.buffer_bytes);
         while (left() != 0) {
+            if (const duration pause = limits_.pause(); pause != duration::zero()) co_await sleep_for(pause);
             source_.wait();
             if (const auto ready = co_await from_.readable(source_.idle()); !ready)
                 co_await fail(idle_if_timed_out(ready.error()), side::source);
-            chunk buffer(memory_share(size));
+            chunk buffer(memory_share(std::min(size, limits_.slice())));
             const std::size_t want = std::min<std::uint64_t>(buffer.size(), left());
             const auto n = co_await from_.read_some(buffer.bytes().first(want), source_.idle());
             if (!n) co_await fail(idle_if_timed_out(n.error()), side::source);
@@ -62,6 +64,7 @@ public:
     task<bool> splice() {
         int small = 0;
         while (left() != 0) {
+            if (const duration pause = limits_.pause(); pause != duration::zero()) co_await sleep_for(pause);
             source_.wait();
             if (const auto ready = co_await from_.readable(source_.idle()); !ready)
                 co_await fail(idle_if_timed_out(ready.error()), side::source);
@@ -72,7 +75,8 @@ public:
             }
             // The pipe is kept while there is more to move at once, and goes back before we wait for the source.
             for (;;) {
-                const std::size_t want = std::min<std::uint64_t>(memory_share(limits_.pipes->pipe_bytes()), left());
+                const std::size_t most = std::min(memory_share(limits_.pipes->pipe_bytes()), limits_.slice());
+                const std::size_t want = std::min<std::uint64_t>(most, left());
                 const ssize_t n = os_.splice(from_.fd(), pipe.write_end(), want, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
                 if (n == -EAGAIN) {
                     from_.state().readable = false;
@@ -86,7 +90,7 @@ public:
                 small = pipe.bytes < small_splice ? small + 1 : 0;
                 co_await empty(pipe);
                 source_.wait();
-                if (left() == 0 || !loop::current().spend()) break;
+                if (left() == 0 || limits_.pause() != duration::zero() || !loop::current().spend()) break;
             }
             if (small > turns_to_change) co_return false;
         }
@@ -101,6 +105,7 @@ private:
         out_.moved(n);
         out_.set_held(out_.held - n);
         if (limits_.total) *limits_.total += n;
+        if (limits_.rate) limits_.rate->moved(n);
     }
 
     task<> empty(pipe_lease& pipe) {

@@ -17,7 +17,11 @@ struct relay_limits {
     pace_limits source{};                 // how slowly it may come
     pace_limits sink{};                   // how slowly it may be taken
     pipe_pool* pipes = nullptr;           // without one, all is copied
+    byte_rate* rate = nullptr;            // how fast it may be moved; null: as fast as it goes
     std::uint64_t* total = nullptr;       // counts what has passed, as it passes
+
+    duration pause() const noexcept { return rate ? rate->pause() : duration::zero(); }
+    std::size_t slice() const noexcept { return rate ? rate->slice() : std::numeric_limits<std::size_t>::max(); }
 };
 
 // What a flow fails with when an operation on one of its sockets has: a limit without progress is errc::idle there.

@@ -4,6 +4,7 @@
 #include <headgate/testing/fixture.hpp>
 #include <headgate/testing/tools.hpp>
 
+#include <array>
 #include <string>
 
 namespace headgate {
@@ -130,6 +131,108 @@ TEST_F(relay_test, EveryCallMayComeInVain) {
             if (os().calls(c) <= spare) break;
         }
     }
+}
+
+// --- at a bounded rate
+
+struct timed {
+    std::size_t bytes;
+    duration took;
+    std::uint64_t splices;
+    std::uint64_t reads;
+};
+// All at once into a relay that may pass on `rate` bytes per second, between peers that must not be slower than that.
+task<timed> pass_at(std::uint64_t bytes, std::uint64_t per_second, bool with_pipes) {
+    auto& os = static_cast<simulated_kernel&>(loop::current().os());
+    pipe_pool pipes(os);
+    byte_rate rate(per_second);
+    const pace_limits strict{.idle = 100ms, .rate_min = per_second, .rate_grace = 50ms};
+    const relay_limits limits{.source = strict, .sink = strict, .pipes = with_pipes ? &pipes : nullptr, .rate = &rate};
+    relayed r = co_await connect_both();
+    const time_point begun = executor::current().now();
+    const std::uint64_t reads = os.calls(call::read);
+    auto [nothing, end, got] =
+        co_await all(write_pattern(&r.writer, bytes, bytes, 0ms), tunnel(&r, {}, limits), read_pattern(&r.reader));
+    if (!end) co_await fail(end.error().code, end.error().message());
+    EXPECT_EQ(pipes.on_loan(), 0u);
+    co_return timed{got, executor::current().now() - begun, os.calls(call::splice), os.calls(call::read) - reads};
+}
+
+TEST_F(relay_test, TheRateIsKeptByCopyingAndBySplicing) {
+    for (const bool with_pipes : {true, false}) {
+        restart({});
+        const timed t = run(pass_at(4'000'000, 1'000'000, with_pipes));
+        EXPECT_EQ(t.bytes, 4'000'000u);
+        EXPECT_GE(t.took, 3800ms);
+        EXPECT_LE(t.took, 4100ms);
+        EXPECT_EQ(t.splices > 20, with_pipes);
+        EXPECT_LT(t.splices + t.reads, 1500u) << "it sleeps between slices";
+    }
+}
+
+TEST_F(relay_test, ALowRateIsKeptInSmallPieces) {
+    const timed t = run(pass_at(1000, 100, true));
+    EXPECT_EQ(t.bytes, 1000u);
+    EXPECT_GE(t.took, 9800ms);
+    EXPECT_LE(t.took, 10100ms);
+}
+
+// What comes below the rate goes on at once.
+task<duration> longest_delay(std::uint64_t per_second) {
+    byte_rate rate(per_second);
+    relayed r = co_await connect_both();
+    struct event_stream {
+        static task<> write(socket* to) {
+            for (int i = 0; i < 50; ++i) {
+                co_await sleep_for(100ms);
+                if (!co_await to->write_all(std::string(50, 'e'))) co_return;
+            }
+            to->end();
+        }
+        static task<duration> read(socket* from) {
+            std::array<char, 50> event;
+            duration longest{};
+            const time_point begun = executor::current().now();
+            for (int i = 1;; ++i) {
+                for (std::size_t got = 0; got < event.size();) {
+                    const auto n = co_await from->read_some(std::span(event).subspan(got));
+                    if (!n || *n == 0) co_return longest;
+                    got += *n;
+                }
+                longest = std::max(longest, executor::current().now() - begun - i * 100ms);
+            }
+        }
+    };
+    auto [nothing, end, longest] =
+        co_await all(event_stream::write(&r.writer), tunnel(&r, {}, {.rate = &rate}), event_stream::read(&r.reader));
+    co_return longest;
+}
+
+TEST_F(relay_test, EventsBelowTheRateAreNotDelayed) {
+    EXPECT_LE(run(longest_delay(1000)), 5ms);
+    restart({});
+    EXPECT_GE(run(longest_delay(250)), 4s) << "twice the rate";
+}
+
+task<outcome> aborted_while_it_pauses() {
+    byte_rate rate(10);
+    abort_source stop;
+    relayed r = co_await connect_both();
+    if (!co_await r.writer.write_all(std::string(1000, 'x'))) co_await fail(errc::failed);
+    struct later {
+        static task<> abort(abort_source* s) {
+            co_await sleep_for(500ms);
+            s->abort();
+        }
+    };
+    auto [nothing, end] = co_await all(later::abort(&stop), tunnel(&r, {.abort = stop.signal()}, {.rate = &rate}));
+    co_return std::move(end);
+}
+
+TEST_F(relay_test, APauseEndsWithItsFlow) {
+    const outcome end = run(aborted_while_it_pauses());
+    ASSERT_FALSE(end);
+    EXPECT_EQ(end.error().code, errc::aborted);
 }
 
 // --- ends

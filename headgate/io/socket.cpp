@@ -69,6 +69,13 @@ bool write_operation::attempt() {
 
 } // namespace detail
 
+peer_address socket::local() const noexcept {
+    sockaddr_storage name{};
+    socklen_t size = sizeof name;
+    if (loop::current().os().local_name(fd(), reinterpret_cast<sockaddr*>(&name), &size) < 0) return {};
+    return peer_address::of(address(reinterpret_cast<const sockaddr*>(&name), size));
+}
+
 std::error_code socket::pending_error() const noexcept {
     int e = 0;
     socklen_t size = sizeof e;

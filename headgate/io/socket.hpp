@@ -216,6 +216,9 @@ public:
     // Waits until the connection is broken: reset, or ended in both directions.
     auto broken() noexcept { return detail::ready_operation(state(), &slot::hanging_up, &slot::broken, forever); }
 
+    // Our own end's address; all zero if that cannot be told.
+    peer_address local() const noexcept;
+
     // Why the connection is broken: the socket's pending error, which this clears.
     std::error_code pending_error() const noexcept;
 

@@ -8,7 +8,7 @@ import tempfile
 import time
 import unittest
 
-from support import BINARY, HeldCase, RunCase, eventually, named
+from support import BINARY, SLACK, HeldCase, RunCase, eventually, named, response
 
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix", "X-Real-IP")
 
@@ -287,6 +287,89 @@ class AtATime(EdgeCase, HeldCase):
         self.origin.stop_listening()
         for _ in range(5):
             self.assert_problem(client.exchange(), 502)
+
+
+def of_bytes(count, chunked=False):
+    """An origin that answers with so many bytes and the length of the request's body, and never waits."""
+
+    def script(conn):
+        def handle(conn, head):
+            length = conn.recv_body(head, keep=False).length
+            body = b"d" * count
+            conn.send(response(200, [("X-Length", str(length))], [body] if chunked else body, chunked=chunked))
+
+        conn.serve(handle)
+
+    return script
+
+
+class Bandwidth(EdgeCase):
+    """A limit on the rate, and one on how slow the peers may be that is just below: our own pauses are not theirs."""
+
+    SLOW = "rate_grace: 50ms, client_rate_min: {0}, upstream_rate_min: {0}, client_idle_timeout: 500ms, upstream_idle_timeout: 500ms"
+
+    def run_limited(self, rates, origin):
+        self.origin = self.origin_named("o", origin)
+        self.run_with(f"listeners: [{{name: web, address: '127.0.0.1:{self.port}'}}]\n"
+                      f"routes: [{{proxy: {{upstream: o, {rates}, {self.SLOW.format(100_000)}}}}}]\n"
+                      f"upstreams: {{o: {{endpoints: ['{self.origin.name}']}}}}\n", workers=1)
+
+    def took(self, bytes_each, rate, exchange):
+        begun = time.monotonic()
+        exchange()
+        seconds = time.monotonic() - begun
+        # A sixteenth of a second goes at once, and what came with the head.
+        self.assertGreaterEqual(seconds, (bytes_each - 20_000) / rate - 0.1)
+        self.assertLess(seconds, bytes_each / rate + SLACK)
+
+    def download(self, chunked):
+        self.run_limited("response_rate_max: 2000000", of_bytes(2_000_000, chunked))
+        before = self.gateway.cpu_seconds()
+        self.took(2_000_000, 2_000_000, lambda: self.assertEqual(len(self.client().exchange().data), 2_000_000))
+        self.assertLess(self.gateway.cpu_seconds() - before, 0.5 * SLACK, "it sleeps in between")
+
+    def test_responses(self):
+        self.download(chunked=False)
+
+    def test_chunked_responses(self):
+        self.download(chunked=True)
+
+    def test_requests(self):
+        self.run_limited("request_rate_max: 2000000", of_bytes(0))
+
+        def upload():
+            answer = self.client().exchange("POST", "/", body=b"u" * 1_500_000)
+            self.assertEqual(answer.head["X-Length"], "1500000")
+
+        self.took(1_500_000, 2_000_000, upload)
+
+    def test_each_request_has_the_rate_for_itself(self):
+        self.run_limited("response_rate_max: 1000000", of_bytes(500_000))
+        clients = [self.client() for _ in range(8)]
+
+        def download():
+            for client in clients:
+                client.request()
+            for client in clients:
+                self.assertEqual(len(client.response().data), 500_000)
+
+        self.took(500_000, 1_000_000, download)
+
+    def test_who_leaves_meanwhile(self):
+        self.run_limited("response_rate_max: 100000", of_bytes(2_000_000))
+        for leave, end in (("close", "client_closed"), ("reset", "client_reset")):
+            client = self.client()
+            client.request()
+            client.recv_head()
+            getattr(client, leave)()
+            self.log(end=end, within=2.0 * SLACK)
+            self.leaks.wait_idle()
+
+    def test_who_is_slow_is_still_told(self):
+        self.run_limited("response_rate_max: 100000000", of_bytes(50_000_000))
+        client = self.client(receive_buffer=4096)
+        client.request()
+        self.log(end="client_idle", within=20)
 
 
 def says_cors(conn):

@@ -180,7 +180,7 @@ routes:
                 if detail:
                     self.assertEqual((answer.status, text), (status, detail))
                     self.log(end=end, status=status)
-                self.assertTrue(any("nothing" in line or "write" in line for line in self.gateway.errors), self.gateway.errors)
+                eventually(lambda: any("nothing" in line or "write" in line for line in self.gateway.errors), 5, "it is on stderr")
                 self.rest_is_now()
                 self.gateway.stop()
                 self.gateway = self.leaks = None

@@ -247,6 +247,11 @@ class UpstreamCase(RunCase):
         self.run_with(self.listener() + "routes: [{proxy: {upstream: x}}]\n"
                       f"upstreams: {{x: {{endpoints: [{names}]{options}}}}}\n", workers=1)
 
+    def measure_between_checks(self):
+        # A check may have been under way when the gateway was measured: at rest there is none.
+        counts = [eventually(lambda: LeakCheck(self.gateway, 1)) for _ in range(10)]
+        self.leaks = min(counts, key=lambda check: check.rest["frames"])
+
     def ask(self, count):
         """The answers to so many requests, one after the other: bodies, and statuses of failures."""
         client = self.client()
@@ -333,9 +338,7 @@ class HealthChecks(UpstreamCase):
 
     def start_checked(self, endpoints, check):
         self.start_upstream(endpoints, f", ejection: {{consecutive_failures: 0}}, health_check: {{interval: 100ms, {check}}}")
-        # A check may have been under way when the gateway was measured: at rest there is none.
-        counts = [eventually(lambda: LeakCheck(self.gateway, 1)) for _ in range(10)]
-        self.leaks = min(counts, key=lambda check: check.rest["frames"])
+        self.measure_between_checks()
 
     def serve_unwell(self, well):
         """Answers /health as told, and resets whoever asks for anything else while it is unwell."""
@@ -416,6 +419,156 @@ class Balancing(UpstreamCase):
             answer = self.client().exchange("GET", "/", ("Cookie", f"other=1; sid={i}")).data
             self.assertEqual(homes.setdefault(i, answer), answer)
         self.assertEqual(set(homes.values()), {b"a", b"b", b"c"})
+
+
+class Circuit(UpstreamCase):
+    def start_guarded(self, script, options, route="", more=""):
+        self.guarded = self.origin_named("guarded", script)
+        self.run_with(self.listener() + f"routes: [{{proxy: {{upstream: x{route}}}}}]\n"
+                      f"upstreams: {{x: {{endpoints: ['{self.guarded.name}'], circuit_breaker: {{{options}}}}}{more}}}\n",
+                      workers=1)
+
+    def test_it_opens_and_is_tried_again_and_closes(self):
+        well = threading.Event()
+        self.start_guarded(lambda conn: (named("well") if well.is_set() else broken)(conn),
+                           "consecutive_failures: 3, open_time: 1500ms, half_open_probes: 2")
+        self.assertEqual(self.ask(10), [502] * 3 + [503] * 7)
+        self.assertEqual(len(self.guarded.connections), 3, "nothing is sent while it is open")
+        answer = self.client().exchange("GET", "/refused")
+        self.assertRegex(self.assert_problem(answer, 503)["detail"], "too many requests to the upstream have failed")
+        self.assertIn(answer.head["Retry-After"], ("1", "2"))
+        self.log(target="/refused", end="upstream_circuit_open", status=503)
+        eventually(lambda: self.ask(1) == [502], 10, "it is tried again")
+        self.assertEqual(self.ask(1), [503], "one failure is enough now")
+        well.set()
+        eventually(lambda: self.ask(1) == ["well"], 10)
+        self.assertEqual(self.ask(20), ["well"] * 20)
+
+    def test_half_open_only_so_many_pass(self):
+        hold = threading.Event()
+        self.addCleanup(hold.set)
+        asked = []
+
+        def script(conn):
+            def handle(conn, head):
+                asked.append(head.target)
+                if head.target == "/fail":
+                    conn.respond(500, [], b"")
+                else:
+                    hold.wait(20)
+                    conn.respond(200, [], b"ok")
+
+            conn.serve(handle)
+
+        self.start_guarded(script, "consecutive_failures: 1, open_time: 200ms, half_open_probes: 2")
+        self.assertEqual(self.client().exchange("GET", "/fail").status, 500)
+        clients = [self.client() for _ in range(6)]
+        eventually(lambda: self.ask(1) == [503])
+        begun = time.monotonic()
+        eventually(lambda: time.monotonic() - begun > 0.3)  # it is half-open
+        for client in clients:
+            client.request("GET", "/probe")
+        refused = [c for c in clients if not c.open_and_silent(0.1)]
+        self.assertEqual((len(refused), asked.count("/probe")), (4, 2))
+        for client in refused:
+            self.assertEqual(client.response().status, 503)
+        hold.set()
+        for client in clients:
+            if client not in refused:
+                self.assertEqual(client.response().data, b"ok")
+        self.assertEqual(self.ask(5), ["ok"] * 5)
+
+    def test_a_probe_whose_client_leaves_tells_nothing(self):
+        hold = threading.Event()
+        self.addCleanup(hold.set)
+
+        def handle(conn, head):
+            if head.target == "/fail":
+                conn.respond(500, [], b"")
+                return True
+            if head.target == "/hold":
+                conn.wait_end(20)
+                return False
+            conn.respond(200, [], b"ok")
+            return True
+
+        self.start_guarded(lambda conn: conn.serve(handle), "consecutive_failures: 1, open_time: 100ms, half_open_probes: 1")
+        self.assertEqual(self.client().exchange("GET", "/fail").status, 500)
+        probe = self.client()
+
+        def held():
+            probe.request("GET", "/hold")
+            return probe.open_and_silent(0.05) or not probe.response()
+
+        eventually(held, 10)
+        self.assertEqual(self.ask(3), [503] * 3)
+        probe.reset()
+        eventually(lambda: self.ask(1) == ["ok"], 5)
+
+
+class Fallback(UpstreamCase):
+    def start_fallback(self, primary, route="", options="", fallback=None):
+        fallback = fallback or self.origin_named("fallback").name
+        self.run_with(self.listener() + f"routes: [{{proxy: {{upstream: x, fallback: y{route}}}}}]\n"
+                      f"upstreams: {{x: {{endpoints: ['{primary}']{options}}}, y: {{endpoints: ['{fallback}']}}}}\n",
+                      workers=1)
+
+    def test_nobody_listens(self):
+        gone = self.origin_named("gone")
+        gone.close()
+        self.start_fallback(gone.name)
+        self.assertEqual(self.ask(3), ["fallback"] * 3)
+        client = self.client()
+        client.request("POST", "/", body=b"x" * 100_000)  # nothing was sent yet
+        self.assertEqual(client.response().data, b"fallback")
+
+    def test_it_breaks_before_it_answers(self):
+        self.start_fallback(self.origin_named("bad", broken).name)
+        self.assertEqual(self.ask(3), ["fallback"] * 3)
+        client = self.client()
+        client.request("POST", "/", body=b"once")
+        self.assert_problem(client.response(), 502)
+
+    def test_the_circuit_is_open(self):
+        bad = self.origin_named("bad", broken)
+        self.start_fallback(bad.name, options=", circuit_breaker: {consecutive_failures: 2}")
+        self.assertEqual(self.ask(10), ["fallback"] * 10)
+        self.assertEqual(len(bad.connections), 2)
+        client = self.client()
+        client.request("POST", "/", body=b"x" * 100_000)  # it was not even tried
+        self.assertEqual(client.response().data, b"fallback")
+
+    def test_no_endpoint_is_well(self):
+        bad = self.origin_named("bad", lambda conn: conn.serve(lambda c, head: c.respond(500, [], b"sorry")))
+        self.start_fallback(bad.name, options=", health_check: {type: http, interval: 100ms, unhealthy_threshold: 1}")
+        self.measure_between_checks()
+        eventually(lambda: self.ask(1) == ["fallback"], 10)
+        self.assertEqual(self.ask(10), ["fallback"] * 10)
+
+    def test_after_retries(self):
+        asked = []
+
+        def sorry(conn, head):
+            asked.append(head.target)
+            conn.respond(503, [], b"sorry")
+
+        bad = self.origin_named("bad", lambda conn: conn.serve(sorry))
+        self.start_fallback(bad.name, ", retries: {retry_on: [503], num_retries: 2, base_interval: 1ms}")
+        self.assertEqual(self.client().exchange().data, b"fallback")
+        self.assertEqual(asked, ["/"] * 3)
+
+    def test_an_answer_that_is_no_reason_for_a_retry_is_passed_on(self):
+        bad = self.origin_named("bad", lambda conn: conn.serve(lambda c, head: c.respond(503, [], b"sorry")))
+        self.start_fallback(bad.name)
+        self.assertEqual(self.ask(3), [503] * 3)
+
+    def test_the_fallback_fails_too(self):
+        gone = [self.origin_named(name) for name in ("a", "b")]
+        for origin in gone:
+            origin.close()
+        self.start_fallback(gone[0].name, fallback=gone[1].name)
+        self.assert_problem(self.client().exchange(), 502)
+        self.log(upstream=gone[1].name, end="upstream_refused", status=502)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,8 @@ public:
     proxy_world(exploration& x, const gateway::proxy_options& o)
         : world(x, 8000), retries_(o.route.retries), proxy_(worker_, o) {
         if (retries_.enabled()) replay_bytes_max_ = 2 * retries_.replay_buffer + chunk_large + chunk_medium;
+        random_source r(x.seed ^ 0xfa11); // of its own, as below
+        if (r.below(3) == 0) apply_more(o, r);
         start(proxy_);
         for (std::size_t n = x.between(1, 10); n != 0; --n) x.actor(visit());
     }
@@ -94,6 +96,39 @@ private:
         if (r.below(3) == 0) o.upstream.requests_per_connection_max = 1 + r.below(3);
         if (r.below(3) == 0) o.route.retries = some_retries(r);
         return o;
+    }
+
+    // Several endpoints, one of which nobody serves; perhaps a circuit breaker, and an upstream to fall back to.
+    void apply_more(const gateway::proxy_options& o, random_source& r) {
+        gateway::config c;
+        c.server = worker_.options();
+        c.listeners.push_back({.name = "proxy", .listen = worker_.options().listen, .http = o.http});
+        gateway::upstream_config u{.name = "x", .options = o.upstream};
+        for (std::uint16_t port = 8000; port < 8001 + r.below(3); ++port)
+            u.endpoints.push_back({.where = {"127.0.0.1", port}});
+        constexpr gateway::balancing_policy policies[] = {gateway::balancing_policy::least_request,
+                                                          gateway::balancing_policy::round_robin,
+                                                          gateway::balancing_policy::consistent_hash};
+        u.options.balancing.policy = policies[r.below(3)];
+        u.options.ejection.consecutive_failures = static_cast<std::uint32_t>(1 + r.below(3));
+        u.options.ejection.base_ejection_time = 500ms;
+        if (r.below(2))
+            u.options.circuit_breaker = {.failure_percent = 50,
+                                         .consecutive_failures = static_cast<std::uint32_t>(r.below(4)),
+                                         .min_requests = 3,
+                                         .open_time = 100ms + r.below(20) * 100ms,
+                                         .half_open_probes = static_cast<std::uint32_t>(1 + r.below(2))};
+        also_serve(8001);
+        gateway::proxy_action a{.upstreams = {{.upstream = "x"}}, .options = o.route};
+        if (r.below(2)) {
+            a.fallback = "y";
+            also_serve(8009);
+            fallback_ = true;
+        }
+        c.upstreams = {std::move(u),
+                       {.name = "y", .endpoints = {{.where = {"127.0.0.1", 8009}}}, .options = o.upstream}};
+        c.routes.push_back({.name = "proxy", .action = std::move(a)});
+        worker_.config().apply(std::make_shared<gateway::snapshot>(std::move(c)));
     }
 
     static gateway::retry_options some_retries(random_source& r) {
@@ -244,7 +279,9 @@ private:
             exchange& e = exchanges_[id];
             const body_framing framing = parser.head().framing;
             p.in.erase(0, parser.head().head_bytes);
-            if (++e.arrived > (e.verb == http::method::post ? 1 : 2 + (retries_.enabled() ? retries_.num_retries : 0)))
+            // Idempotent ones: once more after a stale connection, at each upstream.
+            const std::uint32_t again = (fallback_ ? 3 : 1) + (retries_.enabled() ? retries_.num_retries : 0);
+            if (++e.arrived > (e.verb == http::method::post ? 1 : 1 + again))
                 co_return x_.problem("a request that arrived once too often");
             if (e.arrived > 1 && retries_.enabled() && x_.one_in(2)) e.how = manner::good;
             if (!co_await serve_exchange(&p, &e, &e.served.emplace_back(), framing)) co_return;
@@ -329,6 +366,7 @@ private:
     }
 
     const gateway::retry_options retries_;
+    bool fallback_ = false;
     gateway::proxy proxy_;
     std::deque<exchange> exchanges_;
 };

@@ -58,19 +58,24 @@ protected:
         if (!gate) return x_.problem("no gate");
         gate_ = gate->where();
         worker_.start(std::move(*gate), s);
-        servers_.spawn(serve(x_.one_in(10) ? x_.up_to(5s) : duration::zero()));
+        servers_.spawn(serve(origin_, x_.one_in(10) ? x_.up_to(5s) : duration::zero()));
         if (x_.one_in(4)) servers_.spawn(shut_down(x_.up_to(20s), x_.up_to(10s)));
         if (x_.one_in(3)) servers_.spawn(sabotage());
     }
 
     virtual task<> serve_one(socket s) = 0;
 
-    task<> serve(duration late) {
+    // Another server.
+    void also_serve(std::uint16_t port) {
+        servers_.spawn(serve(*address::parse("127.0.0.1:" + std::to_string(port)), duration::zero()));
+    }
+
+    task<> serve(address at, duration late) {
         co_await sleep_for(late);
-        auto l = listener::open(origin_);
+        auto l = listener::open(at);
         while (!l) { // sabotaged
             co_await sleep_for(10ms);
-            l = listener::open(origin_);
+            l = listener::open(at);
         }
         for (;;) {
             auto a = co_await l->accept();

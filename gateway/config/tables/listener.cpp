@@ -71,6 +71,10 @@ constexpr config_field listener_policy_fields[] = {
     one_of<forwarded_kinds, &li::forwarded>("forwarded",
                                             "Which fields are read from trusted proxies and written to upstreams: "
                                             "X-Forwarded-*, or Forwarded (RFC 7239). The others are removed."),
+    flag<&li::proxy_protocol>(
+        "proxy_protocol", "Whether each connection begins with a header of the PROXY protocol, version 1 or 2, that "
+                          "says whose it is. It must; if there are trusted_proxies, only theirs are taken. Others "
+                          "are reset."),
     texts<&li::addresses, &ac::allow>("allow", formats::network,
                                       "Clients that may come in: others are answered 403, or reset on a tcp listener. "
                                       "Without it, everybody."),

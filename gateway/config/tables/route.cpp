@@ -48,6 +48,9 @@ constexpr config_field proxy_option_fields[] = {
                                "it: 408, or a reset. 0 for none."),
     size<&ro::upstream_rate_min>("upstream_rate_min", 0, many, "The same for the upstream: 504, or a reset."),
     time<&ro::rate_grace>("rate_grace", "How much waiting for a peer it takes to tell its rate."),
+    size<&ro::request_rate_max>("request_rate_max", 0, tib,
+                                "Bytes per second at which the body of one request is passed on. 0 for no limit."),
+    size<&ro::response_rate_max>("response_rate_max", 0, tib, "The same for the body of one response."),
     size<&ro::response_heads, &hl::head_bytes_max>("response_head_bytes_max", kib, mib,
                                                    "The whole head of a response: 502."),
     size<&ro::response_heads, &hl::request_line_max>("response_line_max", 64, mib,
@@ -156,6 +159,10 @@ using pa = proxy_action;
 constexpr config_field proxy_fields[] = {
     single_upstream<pa>(),
     several_upstreams<pa>(),
+    text<&pa::fallback>(
+        "fallback", formats::name,
+        "The upstream for requests that the others cannot serve: none of their endpoints is well or can "
+        "be connected to, their circuit is open, or retries are of no avail."),
     text<&pa::replace_prefix>("replace_prefix", formats::new_prefix,
                               "Instead of the path prefix that the route matched. Empty, or `/`, strips it."),
     text<&pa::replace_path>("replace_path", formats::path, "Instead of the whole path."),

@@ -21,6 +21,8 @@ constexpr config_field server_fields[] = {
     time<&so::drain_timeout>("drain_timeout",
                              "How long what runs may still run: after SIGTERM, after an upgrade, or when a reload has "
                              "removed its route. Then it is aborted."),
+    time<&so::upgrade_timeout>("upgrade_timeout", "For the process that is to replace this one to be ready, after "
+                                                  "SIGUSR2. Then it is ended, and this one serves on."),
     or_none(time<&so::certificate_check_interval>(
         "certificate_check_interval", "How often the files of TLS are looked at. If one has changed, all are "
                                       "read again, and served if they are right. none: only at a reload.")),

@@ -48,6 +48,22 @@ constexpr config_field retry_budget_fields[] = {
     count<&rb::min_retry_concurrency>("min_retry_concurrency", 0, many, "So many retries may always be in progress."),
 };
 
+using cb = headgate::gateway::circuit_breaker_options;
+
+constexpr config_field circuit_breaker_fields[] = {
+    count<&cb::failure_percent>(
+        "failure_percent", 0, 100,
+        "Share of the requests of a window that opens the circuit, when they fail. 0 for none."),
+    count<&cb::consecutive_failures>("consecutive_failures", 0, many,
+                                     "Failures in a row that open the circuit. 0 for none."),
+    count<&cb::min_requests>("min_requests", 1, many, "A window with fewer requests tells nothing."),
+    time<&cb::window>("window", "How long a request counts for the share."),
+    time<&cb::open_time>("open_time", "How long nothing is sent then: 503, or the fallback of the route."),
+    count<&cb::half_open_probes>("half_open_probes", 1, many,
+                                 "So many requests are let through after it. If all go well the circuit is closed, if "
+                                 "one fails it is open again."),
+};
+
 using ba = headgate::gateway::balancing_options;
 
 constexpr config_field balancing_fields[] = {
@@ -58,6 +74,8 @@ constexpr config_field balancing_fields[] = {
 };
 
 using uo = headgate::gateway::upstream_options;
+
+constexpr string_view proxy_protocols[] = {"none", "v1", "v2"};
 
 constexpr config_field upstream_option_fields[] = {
     time<&uo::connect_timeout>("connect_timeout", "For a connection to an endpoint: 504."),
@@ -71,6 +89,9 @@ constexpr config_field upstream_option_fields[] = {
                                 "Connections per worker, in use or in the making. Who needs one more waits."),
     count<&uo::queue_max>("queue_max", 0, many, "How many wait for a connection, per worker: 503, or a reset."),
     time<&uo::queue_timeout>("queue_timeout", "For a connection to become free: 503, or a reset."),
+    one_of<proxy_protocols, &uo::proxy_protocol>("proxy_protocol",
+                                                 "Whether each connection begins with a header of the PROXY protocol "
+                                                 "that says whose it is. Then it is closed after one request."),
     section<&uo::balancing>("balancing", tables::balancing, "Which endpoint a request is sent to."),
     section<&uo::ejection>("ejection", tables::ejection,
                            "When an endpoint that fails is left alone for a while (outlier detection)."),
@@ -79,6 +100,9 @@ constexpr config_field upstream_option_fields[] = {
     section<&uo::retry_budget>("retry_budget", tables::retry_budget,
                                "How many retries there may be at a time, per worker. What the `retries` of routes "
                                "ask for beyond is not done."),
+    section<&uo::circuit_breaker>("circuit_breaker", tables::circuit_breaker,
+                                  "When nothing is sent for a while, because too much has failed. Each worker for "
+                                  "itself."),
 };
 
 using de = config_defaults;
@@ -132,6 +156,7 @@ constexpr config_field upstream_fields[] = {
 constinit const config_table ejection{"ejection", "", ejection_fields, {}, "", &built_in<eo>};
 constinit const config_table health_check{"health_check", "", health_check_fields, {}, "", &built_in<hc>};
 constinit const config_table retry_budget{"retry_budget", "", retry_budget_fields, {}, "", &built_in<rb>};
+constinit const config_table circuit_breaker{"circuit_breaker", "", circuit_breaker_fields, {}, "", &built_in<cb>};
 constinit const config_table balancing{"balancing", "", balancing_fields, {}, "", &built_in<ba>};
 constinit const config_table upstream_options{
     "the options of an upstream", "", upstream_option_fields, {}, "", &built_in<uo>};

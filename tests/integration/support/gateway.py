@@ -24,6 +24,7 @@ LOG = re.compile(
 ENDS = {
     "complete", "client_closed", "client_reset", "client_idle", "client_slow_header", "client_protocol", "client_method",
     "client_too_large", "client_denied", "client_rate", "route_busy", "no_route", "upstream_refused", "upstream_unreachable", "upstream_connect_timeout", "upstream_closed", "upstream_reset", "upstream_busy",
+    "upstream_circuit_open",
     "upstream_timeout", "upstream_idle", "upstream_protocol", "query_failed", "file_error", "drained", "overloaded", "internal"}
 SANITIZER_REPORT = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|terminate called")
 
@@ -68,10 +69,10 @@ class Gateway:
     """`headgate COMMAND --to TO FLAGS`, ready for connections when constructed. stop() must be called."""
 
     def __init__(self, command, to, *flags, workers=1, nofile=None, address_space=None, group=None,
-                 listen="127.0.0.1:0", arguments=None):
+                 listen="127.0.0.1:0", arguments=None, program=None):
         if not BINARY:
             raise RuntimeError("HEADGATE_BIN must name the gateway's program")
-        self.arguments = [BINARY, command, *(arguments or ["--to", to, "--listen", listen, "--workers", str(workers), *flags])]
+        self.arguments = [program or BINARY, command, *(arguments or ["--to", to, "--listen", listen, "--workers", str(workers), *flags])]
         # Sockets of ours must not be inherited: an end would not be seen while the gateway held a copy.
         self.process = subprocess.Popen(
             self.arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

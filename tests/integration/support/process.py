@@ -63,6 +63,18 @@ def is_listening(port):
         return any(line.split()[1] == f"0100007F:{port:04X}" and line.split()[3] == "0A" for line in file.readlines()[1:])
 
 
+def listening_inodes(port):
+    """The sockets of this machine that listen on 127.0.0.1:port."""
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        lines = [line.split() for line in file.readlines()[1:]]
+    return {fields[9] for fields in lines if fields[1] == f"0100007F:{port:04X}" and fields[3] == "0A"}
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(child) for child in file.read().split()]
+
+
 def raise_descriptor_limit(wanted):
     """Raises this process's soft limit; returns whether `wanted` descriptors can be had."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
