@@ -22,7 +22,7 @@ PARTS = ['"', ",", "\r\n", "\n", "\r", "a", "\\.", "\\", "'", "\t", " ", "ü", "
 
 # Runs until it is stopped; its rows come slowly enough not to fill a disk.
 ENDLESS = ("with recursive n(i) as (select 1 union all select i + 1 from n) "
-           "select i, hex(zeroblob(100)) as pad from n where i % 1000 = 0")
+           "select i, hex(randomblob(500)) as pad from n where i % 100 = 0")
 
 
 def hostile(rng):
