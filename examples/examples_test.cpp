@@ -183,10 +183,10 @@ TEST_F(examples, ScanLogHasClosedTheFileWhenItTellsOfTheMatch) {
 TEST_F(examples, SharedStageMakesThreeReports) {
     folder.write("batch.txt", "apples 3\nred pears 4\n");
     const ended e =
-        run("shared_stage . && zcat squares.csv.gz | tail -1 && zcat countdown.csv.gz | wc -l && zcat batch.csv.gz");
+        run("shared_stage . && zcat orders.csv.gz | tail -1 && zcat report.csv.gz | wc -l && zcat batch.csv.gz");
     EXPECT_EQ(e.status, 0);
-    EXPECT_THAT(e.output, HasSubstr("49999 squared,2499900001\n11\nname,value\napples,3\nred pears,4\n"));
-    EXPECT_EQ(folder.names(), (names{"batch.txt", "squares.csv.gz", "countdown.csv.gz", "batch.csv.gz"}));
+    EXPECT_THAT(e.output, HasSubstr("\"No. 49999, \"\"Ltd\"\"\",4999900\n13\nname,value\napples,3\nred pears,4\n"));
+    EXPECT_EQ(folder.names(), (names{"batch.txt", "orders.csv.gz", "report.csv.gz", "batch.csv.gz"}));
 }
 
 TEST_F(examples, SharedStageLeavesNoReportThatFailed) {
@@ -195,7 +195,7 @@ TEST_F(examples, SharedStageLeavesNoReportThatFailed) {
     EXPECT_EQ(e.status, 1);
     EXPECT_THAT(e.output,
                 HasSubstr("batch: protocol error at stage 2 (stage): 'nonsense' is not a name and a number\n"));
-    EXPECT_EQ(folder.names(), (names{"batch.txt", "squares.csv.gz", "countdown.csv.gz"}));
+    EXPECT_EQ(folder.names(), (names{"batch.txt", "orders.csv.gz", "report.csv.gz"}));
 }
 
 // An HTTP server for one connection: sends `answer` after the request's head, and then ends, or waits until the client

@@ -1,60 +1,89 @@
 // shared_stage FOLDER
 //
-// One recipe, csv_gz, used in three pipelines at once: two reports that are computed and a batch file that is
-// converted.
+// One recipe, csv_gz, used in three pipelines at once: an export of orders, a report, and a batch job that converts a
+// file.
 
 #include <headgate/core/race.hpp>
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/io/files.hpp>
 #include <headgate/io/run.hpp>
+#include <headgate/stages/csv.hpp>
 #include <headgate/stages/gzip.hpp>
 #include <headgate/stages/lines.hpp>
+
+#include <array>
 
 #include <fmt/core.h>
 
 using namespace headgate;
 
-struct row {
-    std::string name;
-    long value;
+// Rows of two columns, as a database's cursor gives them. db::sqlite and db::postgres are such sources.
+class table {
+public:
+    table(std::string_view first, std::string_view second)
+        : columns_(std::array{column{.name = first, .type = value_type::text},
+                              column{.name = second, .type = value_type::integer}}),
+          batch_(columns_) {}
+
+    // Gives false, and takes nothing, when the batch is full.
+    bool add(std::string_view text, std::string_view number) {
+        if (!batch_.begin_row(text.size() + number.size())) return false;
+        batch_.add(value_type::text, text);
+        batch_.add(value_type::integer, number);
+        return true;
+    }
+    row_batch take() { return std::exchange(batch_, row_batch(columns_)); }
+
+private:
+    column_set columns_;
+    row_batch batch_;
 };
 
-stream<row> squares() {
-    for (long i = 0; i < 50'000; ++i) co_yield row{fmt::format("{} squared", i), i * i};
+stream<row_batch> orders() {
+    table t("customer", "cents");
+    for (int i = 0; i < 50'000; ++i) {
+        const std::string customer = fmt::format("No. {}, \"Ltd\"", i), cents = std::to_string(i * 100);
+        if (t.add(customer, cents)) continue;
+        co_yield t.take();
+        t.add(customer, cents);
+    }
+    co_yield t.take();
 }
-stream<row> countdown() {
-    for (long i = 10; i > 0; --i) co_yield row{"left", i};
+stream<row_batch> report() {
+    table t("month", "orders");
+    for (int month = 1; month <= 12; ++month) t.add(fmt::format("2026-{:02}", month), "4000");
+    co_yield t.take();
 }
 // A line of a batch file: a name, a space, a number.
-stream<row> parse_batch(stream<chunk> in) {
+stream<row_batch> parse_batch(stream<chunk> in) {
+    table t("name", "value");
     while (auto line = co_await in.next()) {
-        const std::string text(line->text());
+        const std::string_view text = line->text();
         const std::size_t space = text.rfind(' ');
-        if (space == std::string::npos) co_await fail(errc::protocol, "'" + text + "' is not a name and a number");
-        co_yield row{text.substr(0, space), std::stol(text.substr(space + 1))};
+        if (space == std::string_view::npos)
+            co_await fail(errc::protocol, "'" + std::string(text) + "' is not a name and a number");
+        if (t.add(text.substr(0, space), text.substr(space + 1))) continue;
+        co_yield t.take();
+        t.add(text.substr(0, space), text.substr(space + 1));
     }
-}
-
-stream<chunk> format_csv(stream<row> in) {
-    co_yield chunk("name,value\n");
-    while (auto r = co_await in.next()) co_yield chunk(fmt::format("{},{}\n", r->name, r->value));
+    co_yield t.take();
 }
 
 task<int> make_reports(std::string folder) {
-    const auto csv_gz = compose(&format_csv, gzip());
-    const auto ends = co_await all(pipeline(squares(), csv_gz, files::create(folder + "/squares.csv.gz")),
-                                   pipeline(countdown(), csv_gz, files::create(folder + "/countdown.csv.gz")),
-                                   pipeline(files::read(folder + "/batch.txt"), lines(), &parse_batch, csv_gz,
-                                            files::create(folder + "/batch.csv.gz")));
+    const auto csv_gz = compose(format_csv({.crlf = false}), gzip());
+    const auto ends = co_await all(pipeline(orders(), csv_gz, files::create(folder + "/orders.csv.gz")),
+                                   pipeline(report(), csv_gz, files::create(folder + "/report.csv.gz")),
+                                   pipeline(files::read(folder + "/batch.txt"), lines({.line_bytes_max = 1000}),
+                                            &parse_batch, csv_gz, files::create(folder + "/batch.csv.gz")));
 
     int failed = 0;
-    const auto report = [&failed](const char* name, const outcome& end) {
+    const auto tell = [&failed](const char* name, const outcome& end) {
         fmt::print("{}: {}\n", name, end ? fmt::format("{} bytes", end->bytes) : end.error().message());
         failed += !end;
     };
-    report("squares", std::get<0>(ends));
-    report("countdown", std::get<1>(ends));
-    report("batch", std::get<2>(ends));
+    tell("orders", std::get<0>(ends));
+    tell("report", std::get<1>(ends));
+    tell("batch", std::get<2>(ends));
     co_return failed;
 }
 

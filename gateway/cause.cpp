@@ -28,6 +28,7 @@ const char* to_string(cause c) noexcept {
     case cause::upstream_timeout: return "upstream_timeout";
     case cause::upstream_idle: return "upstream_idle";
     case cause::upstream_protocol: return "upstream_protocol";
+    case cause::query_failed: return "query_failed";
     case cause::file_error: return "file_error";
     case cause::drained: return "drained";
     case cause::overloaded: return "overloaded";

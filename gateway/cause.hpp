@@ -30,6 +30,7 @@ enum class cause : std::uint8_t {
     upstream_timeout,      // no response head in time
     upstream_idle,         // nothing, or too little, moved to or from the upstream for too long
     upstream_protocol,     // its response was refused as malformed
+    query_failed,          // the database refused the query, or its result was larger than allowed
     file_error,            // a file could not be read, or became shorter while it was sent
     drained,               // aborted at the drain deadline
     overloaded,            // a limit of our own

@@ -12,6 +12,7 @@
 #include <gateway/config/check_files.hpp>
 #include <gateway/config/commands.hpp>
 #include <gateway/config/load.hpp>
+#include <gateway/export/command.hpp>
 #include <gateway/server.hpp>
 #include <gateway/units.hpp>
 
@@ -261,6 +262,7 @@ int run_command_line(int argc, char** argv) {
     CLI::App* run_command = app.add_subcommand("run", "Serve what a configuration file says; SIGHUP reads it again");
     run_command->add_option("-c,--config", file, "The configuration file")->type_name("FILE")->required();
     const config_commands configs(app);
+    const export_command exports(app);
     const admin::commands admin_commands(app);
 
     try {
@@ -272,6 +274,7 @@ int run_command_line(int argc, char** argv) {
         return app.exit(e) == 0 ? 0 : 2;
     }
     if (const auto status = configs.run()) return *status;
+    if (const auto status = exports.run()) return *status;
     if (const auto status = admin_commands.run()) return *status;
     std::vector<std::string> arguments(argv, argv + argc);
     inheritance given = inheritance::of_process();

@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include <gateway/export/options.hpp>
 #include <gateway/header_edits.hpp>
 #include <gateway/options.hpp>
 #include <gateway/policy/policies.hpp>
@@ -90,7 +91,7 @@ struct route_config {
     std::vector<std::string> listeners{}; // names; none: all whose protocol fits
     route_policies_config policies{};
     route_match match{}; // not of tcp routes
-    std::variant<proxy_action, redirect_action, respond_action, static_action, tcp_action> action{};
+    std::variant<proxy_action, redirect_action, respond_action, static_action, export_action, tcp_action> action{};
 };
 
 struct endpoint_config {
@@ -144,6 +145,7 @@ struct config {
     std::vector<listener_config> listeners{};
     std::vector<route_config> routes{};
     std::vector<upstream_config> upstreams{};
+    std::vector<source_config> sources{};
 };
 
 } // namespace headgate::gateway

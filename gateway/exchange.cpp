@@ -276,7 +276,6 @@ task<upstream_lease> exchange(request& rq, route r) {
     const compression_options& compression = r.options.compression;
     if (!compression.algorithms.empty()) rq.coding = wanted_coding(compression, rq.parsers->request.head().headers);
     course c(r, key_at(r.upstream), key_at(r.fallback));
-    rq.coding = wanted_coding(r.options.compression, rq.parsers->request.head().headers);
     chunk upstream_head = take_upstream_head(rq, r); // before anything fails: it must not be seen again
     if (upstream_head.empty()) {
         rq.why = cause::client_protocol;

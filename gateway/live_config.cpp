@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include <gateway/export/source.hpp>
 #include <gateway/live_config.hpp>
 
 namespace headgate::gateway {
@@ -18,6 +19,7 @@ void live_config::apply(std::shared_ptr<const snapshot> next) {
     }
     made->shared = std::move(next);
     take_over_lives(*made);
+    take_over_sources(*made);
     for (const std::shared_ptr<upstream>& u : made->upstreams)
         if (!now_ || std::ranges::find(now_->upstreams, u) == now_->upstreams.end()) u->start();
     std::erase_if(retired_, [](const std::weak_ptr<upstream>& u) { return u.expired(); });
@@ -28,6 +30,18 @@ void live_config::apply(std::shared_ptr<const snapshot> next) {
                 retired_.push_back(u);
             }
     now_ = std::move(made);
+}
+
+void live_config::take_over_sources(served& next) {
+    for (const source_config& c : next.shared->of().sources) {
+        std::shared_ptr<db::database> same;
+        for (std::size_t i = 0; now_ && i < now_->sources.size() && !same; ++i)
+            if (now_->shared->of().sources[i] == c) same = now_->sources[i];
+        next.sources.push_back(same ? std::move(same) : open_source(c));
+    }
+    if (!now_) return;
+    for (const std::shared_ptr<db::database>& s : now_->sources)
+        if (std::ranges::find(next.sources, s) == next.sources.end()) s->connections().retire();
 }
 
 void live_config::take_over_lives(served& next) {
@@ -46,6 +60,7 @@ void live_config::take_over_lives(served& next) {
 void live_config::drain() noexcept {
     if (!now_) return;
     for (const std::shared_ptr<upstream>& u : now_->upstreams) u->retire();
+    for (const std::shared_ptr<db::database>& s : now_->sources) s->connections().retire();
 }
 
 std::size_t live_config::idle() const noexcept {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <headgate/core/abort.hpp>
+#include <headgate/db/database.hpp>
 
 #include <memory>
 #include <vector>
@@ -31,8 +32,9 @@ private:
 // all that it names, until it ends.
 struct served {
     std::shared_ptr<const snapshot> shared;
-    std::vector<std::shared_ptr<upstream>> upstreams; // in the order of the configuration
-    std::vector<std::shared_ptr<route_life>> lives;   // by the place of the route
+    std::vector<std::shared_ptr<upstream>> upstreams;   // in the order of the configuration
+    std::vector<std::shared_ptr<db::database>> sources; // in the order of the configuration
+    std::vector<std::shared_ptr<route_life>> lives;     // by the place of the route
 };
 
 // What one worker serves from now on.
@@ -58,6 +60,7 @@ public:
 
 private:
     void take_over_lives(served& next);
+    void take_over_sources(served& next);
 
     upstream_surroundings around_;
     abort_signal aborted_;

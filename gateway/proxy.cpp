@@ -219,6 +219,8 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const identit
         co_await redirect(rq, r->config->match, *d);
     else if (const auto* s = std::get_if<static_action>(&r->config->action))
         co_await serve_static(rq, *r, *s);
+    else if (const auto* e = std::get_if<export_action>(&r->config->action))
+        co_await export_rows(rq, *r, *e);
     else
         co_await respond(rq, std::get<respond_action>(r->config->action));
     log(rq);

@@ -38,6 +38,7 @@ private:
     std::optional<gateway::refusal> not_served(const request& rq, const route_options& o) const;
     task<> relay_switched(request& rq, const route_options& o, upstream_lease up);
     task<> redirect(request& rq, const route_match& m, const redirect_action& a);
+    task<> export_rows(request& rq, const snapshot::route& r, const export_action& a);
     task<> respond(request& rq, const respond_action& a);
     task<> serve_static(request& rq, const snapshot::route& r, const static_action& a);
     task<> failed(request& rq, flow_error e);

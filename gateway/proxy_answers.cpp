@@ -1,8 +1,12 @@
 #include <headgate/core/sleep.hpp>
 
 #include <algorithm>
+#include <cstdio>
+
+#include <fmt/format.h>
 
 #include <gateway/compression.hpp>
+#include <gateway/export/serve.hpp>
 #include <gateway/forward.hpp>
 #include <gateway/path.hpp>
 #include <gateway/problem.hpp>
@@ -92,6 +96,43 @@ task<> proxy::serve_static(request& rq, const snapshot::route& r, const static_a
     rq.why = end ? cause::complete : rq.why ? rq.why : cause_of_serving(end.error());
     if (!end) co_return co_await failed(rq, std::move(end.error()));
     if (const auto& other = *end) co_await answer(rq, other->status, other->detail, true, other->fields);
+}
+
+task<> proxy::export_rows(request& rq, const snapshot::route& r, const export_action& a) {
+    static const std::pair<std::string, std::string> allow[] = {{"Allow", "GET, HEAD, OPTIONS"}};
+    if (rq.verb == http::method::options)
+        co_return co_await complete(rq, {.status = 204, .fields = {{allow->first, allow->second}}});
+    rq.persistent = may_persist(rq);
+    if (rq.verb != http::method::get && rq.verb != http::method::head) {
+        rq.why = cause::client_method;
+        drop_head(rq);
+        co_return co_await answer(rq, 405, "exports are read with GET and HEAD", rq.verb != http::method::connect,
+                                  allow);
+    }
+    auto plan = plan_export(rq.parsers->request.head(), r.config->match.matched_prefix(), a);
+    drop_head(rq);
+    if (!plan) {
+        rq.why = cause::client_protocol;
+        co_return co_await answer(rq, plan.error().status, std::move(plan.error().detail), true);
+    }
+    rq.upstream.set(a.source);
+    rq.life = rq.now->lives[r.place].get();
+    export_counts counts;
+    const export_route with{worker_, a, *r.statement, *rq.now->sources[r.source]};
+    auto end = co_await attempt(serve_export(rq, with, std::move(*plan), &counts));
+    if (end) {
+        rq.why = cause::complete;
+        co_return;
+    }
+    const export_failure f = failure_of_export(end.error(), counts, a);
+    rq.why = f.why;
+    if (end.error().where != side::sink)
+        fmt::print(stderr, "headgate: export {}: {} (request {})\n", r.config->name, end.error().message(),
+                   rq.id.view());
+    if (!rq.answered && end.error().where != side::sink)
+        co_return co_await answer(rq, f.status, std::string(f.detail), true);
+    rq.client.reset(); // what it has of the answer must not look whole
+    rq.persistent = false;
 }
 
 // Gives the answer that the route has for the request, for this request and connection.

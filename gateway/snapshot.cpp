@@ -130,6 +130,13 @@ snapshot::route snapshot::compile(std::size_t index, const listener_config& l) {
             throw std::runtime_error(fmt::format("route {}: {}: {}", r.name, s->root, opened.error().message()));
         out.folder = std::move(*opened);
     }
+    if (const auto* e = std::get_if<export_action>(&r.action)) {
+        auto parsed = db::query::parse(e->query, db::dialect::sqlite);
+        if (!parsed) throw std::runtime_error(fmt::format("route {}: query: {}", r.name, parsed.error().message));
+        out.statement = std::make_shared<const db::query>(std::move(*parsed));
+        const auto found = std::ranges::find(config_.sources, e->source, &source_config::name);
+        out.source = static_cast<std::size_t>(found - config_.sources.begin());
+    }
     const auto place = [this](const std::string& name) {
         const auto found = std::ranges::find(config_.upstreams, name, &upstream_config::name);
         return static_cast<std::size_t>(found - config_.upstreams.begin());
@@ -157,8 +164,9 @@ std::size_t snapshot::route::choose(std::uint64_t n) const noexcept {
 }
 
 bool snapshot::reads_files() const noexcept {
-    return std::ranges::any_of(config_.routes,
-                               [](const auto& r) { return std::holds_alternative<static_action>(r.action); });
+    return std::ranges::any_of(config_.routes, [](const auto& r) {
+        return std::holds_alternative<static_action>(r.action) || std::holds_alternative<export_action>(r.action);
+    });
 }
 
 bool snapshot::files_changed() const {

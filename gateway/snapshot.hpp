@@ -1,5 +1,7 @@
 #pragma once
 
+#include <headgate/db/query.hpp>
+
 #include <map>
 #include <memory>
 #include <string_view>
@@ -29,9 +31,11 @@ public:
             std::size_t upstream; // its place in of().upstreams
             std::uint32_t below;  // the weights up to and with this one
         };
-        std::optional<files::folder> folder{}; // of a static route
-        std::vector<target> targets;           // of proxy and tcp routes; those without weight are left out
-        std::optional<std::size_t> fallback{}; // the same, of proxy routes
+        std::optional<files::folder> folder{};        // of a static route
+        std::shared_ptr<const db::query> statement{}; // of an export
+        std::size_t source = 0;                       // the same: its place in of().sources
+        std::vector<target> targets;                  // of proxy and tcp routes; those without weight are left out
+        std::optional<std::size_t> fallback{};        // the same, of proxy routes
 
         bool answers_preflights() const noexcept { return policies && policies->cors.enabled(); }
         // The upstream for the n-th request: in the long run each gets its share.

@@ -8,6 +8,7 @@ root = pathlib.Path(__file__).resolve().parent.parent
 pages = {
     "docs/testing-your-streams.md": "examples/testing_example_test.cpp",
     "docs/architecture.md": "examples/architecture_example_test.cpp",
+    "docs/exports.md": "examples/shared_stage.cpp",
 }
 
 

@@ -1,3 +1,5 @@
+#include <headgate/db/query.hpp>
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -6,6 +8,7 @@
 #include <gateway/config/field.hpp>
 #include <gateway/config/suggest.hpp>
 #include <gateway/config/tables.hpp>
+#include <gateway/export/parameter_type.hpp>
 
 namespace headgate::gateway {
 
@@ -247,6 +250,8 @@ private:
             check_prefix(path, "proxy", r.match);
             check_retries(path_of(path, "proxy"), p->options.retries);
             check_fallback(path_of(path, "proxy"), *p);
+        } else if (const auto* e = std::get_if<export_action>(&r.action)) {
+            check_export(path_of(path, "export"), *e);
         } else if (const auto* t = std::get_if<tcp_action>(&r.action)) {
             check_upstreams(path_of(path, "tcp"), t->upstreams);
             check_tcp(i);
@@ -321,6 +326,35 @@ private:
         if (!at) at = place("defaults.proxy.retries.retry_on");
         if (at && o.retry_on.timeout && o.per_try_timeout == forever)
             errors_.add(*at, "timeout needs a per_try_timeout: that is what a try must take no longer than");
+    }
+
+    void check_export(const std::string& path, const export_action& a) {
+        refers(path_of(path, "source"), "source", a.source, c_.sources);
+        const config_mark* at = place(path_of(path, "query"));
+        if (!at) return;
+        const auto parsed = db::query::parse(a.query, db::dialect::sqlite);
+        if (!parsed)
+            return errors_.add(*at, parsed.error().message + ", at byte " + std::to_string(parsed.error().offset));
+        if (parsed->positions() != 0) return errors_.add(*at, "parameters need names: :name");
+        const auto names = parsed->names();
+        for (const std::string& name : names)
+            if (std::ranges::find(a.parameters, name, &export_parameter::name) == a.parameters.end())
+                errors_.add(*at, "nothing is said of the parameter " + quoted(name) + "; put it under `parameters`");
+        for (const export_parameter& p : a.parameters)
+            check_parameter(path_of(path_of(path, "parameters"), p.name), p, names);
+    }
+
+    void check_parameter(const std::string& path, const export_parameter& p, std::span<const std::string> names) {
+        if (const config_mark* at = place(path); at && std::ranges::find(names, p.name) == names.end())
+            errors_.add(*at, "the query has no parameter " + quoted(p.name));
+        const config_mark* at = place(path_of(path, "default"));
+        if (!at) return;
+        if (p.required) return errors_.add(*at, "a parameter that is required has no use for a default");
+        if (!p.values.empty() && std::ranges::find(p.values, *p.default_value) == p.values.end())
+            return errors_.add(*at, "the default is none of the values");
+        if (const auto value = parameter_value(parameter_type(p.type).value_or(value_type::text), *p.default_value);
+            !value)
+            errors_.add(*at, value.error());
     }
 
     void check_tcp(std::size_t i) {

@@ -229,6 +229,13 @@ private:
         } else if (const auto* s = std::get_if<static_action>(&action)) {
             print("  serves files below {}\n\n  settings of the route {}\n", s->root, c_.routes[r].name);
             options(tables::static_files, s, path_of(path, "static"), {});
+        } else if (const auto* e = std::get_if<export_action>(&action)) {
+            print("  answers with the rows of a query to the source {} ({})\n", e->source,
+                  place(path_of("sources", e->source)));
+            for (const export_parameter& p : e->parameters)
+                print("    :{} is {}, from {}\n", p.name, p.type, described(p));
+            print("\n  settings of the route {}\n", c_.routes[r].name);
+            options(tables::export_rows, e, path_of(path, "export"), {});
         } else if (const auto* p = std::get_if<proxy_action>(&action)) {
             for (const weighted_upstream& w : p->upstreams) explain_upstream(w, p->upstreams.size() > 1);
             if (p->fallback) {
@@ -258,6 +265,12 @@ private:
         }
     }
 
+    static std::string described(const export_parameter& p) {
+        const std::string& key = p.key.empty() ? p.name : p.key;
+        if (p.from == parameter_place::path) return fmt::format("segment {} of the path", p.segment);
+        return fmt::format("the {} {}", p.from == parameter_place::header ? "header" : "parameter", key);
+    }
+
     void explain_upstream(const weighted_upstream& w, bool shared) {
         const auto u = std::ranges::find(c_.upstreams, w.upstream, &upstream_config::name);
         print("  goes to the upstream {} ({})", u->name, place(path_of("upstreams", u->name)));
@@ -273,7 +286,7 @@ private:
     void options(const config_table& table, const void* object, const std::string& own, const std::string& defaults,
                  const std::string& prefix = {}) {
         for (const config_field& f : table.fields) {
-            if (f.kind == config_kind::sections) continue;
+            if (f.kind == config_kind::sections || f.kind == config_kind::named) continue;
             const std::string key = prefix + std::string(f.key);
             if (f.kind == config_kind::section) {
                 options(*f.table, f.peek(object), path_of(own, f.key), path_of(defaults, f.key), key + ".");

@@ -101,6 +101,7 @@ bool is_media_type(std::string& text) {
     return kind != "*" && http::is_token(kind) && http::is_token(sub) && (sub == "*" || !sub.contains('*'));
 }
 
+bool is_export_format(std::string& text) { return text == "csv" || text == "ndjson" || text == "json"; }
 bool is_coding(std::string& text) { return text == "zstd" || text == "gzip" || text == "br"; }
 
 bool is_protocol(std::string& text) {
@@ -143,6 +144,7 @@ const text_format algorithm{"zstd or gzip", "gzip", "^(zstd|gzip)$", &is_algorit
 const text_format media_type{"a media type without parameters, or all of a kind: text/*", "text/*", "^[^/ ;]+/[^/ ;]+$",
                              &is_media_type};
 const text_format coding{"zstd, gzip or br", "gzip", "^(zstd|gzip|br)$", &is_coding};
+const text_format export_format{"csv, ndjson or json", "csv", "^(csv|ndjson|json)$", &is_export_format};
 const text_format statuses{"statuses from 200 to 599: a range, or one", "200-299", "^[0-9]{3}(-[0-9]{3})?$",
                            &is_statuses, true};
 const text_format srv_name{"the name of an SRV record", "_http._tcp.example.org", "^_[^.]+\\._[^.]+\\..+$",

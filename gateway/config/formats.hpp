@@ -41,6 +41,7 @@ extern const text_format extension;     // of a file's name, without its dot; in
 extern const text_format algorithm;     // a content coding that we compress with
 extern const text_format media_type;    // or all of a kind; in lower case afterwards
 extern const text_format coding;        // a content coding for which files have an extension
+extern const text_format export_format; // its name
 extern const text_format statuses;      // a status_range
 extern const text_format retry_condition;
 extern const text_format srv_name;

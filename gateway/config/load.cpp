@@ -15,6 +15,7 @@ duration longest_idle(const config& c) {
     for (const route_config& r : c.routes) {
         if (const auto* p = std::get_if<proxy_action>(&r.action))
             longest = std::max({longest, p->options.client_idle_timeout, p->options.upstream_idle_timeout});
+        if (const auto* e = std::get_if<export_action>(&r.action)) longest = std::max(longest, e->client_idle_timeout);
         if (const auto* t = std::get_if<tcp_action>(&r.action)) longest = std::max(longest, t->idle_timeout);
     }
     for (const listener_config& l : c.listeners)

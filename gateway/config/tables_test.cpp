@@ -82,6 +82,7 @@ TEST(ConfigTables, EachOptionHasAMemberOfItsOwn) {
     check_options<rate_limit_options>(tables::rate_limit);
     check_options<cors_options>(tables::cors);
     check_options<upstream_options>(tables::upstream_options);
+    check_options<source_config>(tables::source);
     check_options<ejection_options>(tables::ejection);
     check_options<health_check_options>(tables::health_check);
     check_options<retry_options>(tables::retries);

@@ -1,9 +1,13 @@
 #include <headgate/flow/buffered.hpp>
 #include <headgate/flow/pipeline.hpp>
+#include <headgate/stages/csv.hpp>
 #include <headgate/stages/gzip.hpp>
+#include <headgate/stages/json.hpp>
 #include <headgate/stages/lines.hpp>
 #include <headgate/testing/suspensions.hpp>
 #include <headgate/testing/tools.hpp>
+
+#include <array>
 
 #include <gtest/gtest.h>
 
@@ -50,6 +54,35 @@ TEST(stages_suspensions_test, LinesThroughABuffer) {
     });
     EXPECT_TRUE(report.ok()) << report;
     EXPECT_GT(report.points, 10u);
+}
+
+stream<row_batch> rows(int n) {
+    const std::array columns{column{.name = "id", .type = value_type::integer}, column{.name = "tags"}};
+    const column_set set(columns);
+    for (int i = 0; i < n; ++i) {
+        co_await sleep_for(1ms);
+        row_batch b(set, i == 3 ? 100'000 : 1000); // one has a value of several steps
+        const std::string tags = "{" + std::string(i == 3 ? 70'000 : 1, 'x') + ",\"a b\"}";
+        b.begin_row(tags.size() + 1);
+        b.add(value_type::integer, "1");
+        b.add(value_type::array, tags);
+        co_yield std::move(b);
+    }
+}
+
+TEST(stages_suspensions_test, CsvAndJson) {
+    const auto csv = at_every_suspension([](trial& t) {
+        return pipeline({.abort = t.abort(), .timeout = t.timeout()}, t.finished(t.source(rows(12))), format_csv(),
+                        gzip(), t.stage(), t.sink(slow_sink<chunk>(10'000, 1ms)));
+    });
+    EXPECT_TRUE(csv.ok()) << csv;
+    EXPECT_GT(csv.points, 10u);
+    const auto json = at_every_suspension([](trial& t) {
+        return pipeline({.abort = t.abort(), .timeout = t.timeout()}, t.finished(t.source(rows(12))),
+                        format_json_array(), t.stage(), t.sink(slow_sink<chunk>(10'000, 1ms)));
+    });
+    EXPECT_TRUE(json.ok()) << json;
+    EXPECT_GT(json.points, 10u);
 }
 
 } // namespace

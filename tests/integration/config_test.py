@@ -206,7 +206,7 @@ class Example(unittest.TestCase):
     def test_it_is_right(self):
         done = run("validate", "--without-files", "-c", str(EXAMPLE))
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertIn("ok, 3 listeners, 7 routes, 4 upstreams", done.stdout)
+        self.assertIn("ok, 3 listeners, 8 routes, 4 upstreams", done.stdout)
 
     def test_the_schema_is_one_and_takes_it(self):
         jsonschema.Draft202012Validator.check_schema(schema())

@@ -22,6 +22,7 @@ using doc = config_document;
 
 constexpr auto listener_begin = [](const de& d, string_view) { return d.listener; };
 constexpr auto route_begin = [](const de&, string_view) { return route_config{}; };
+constexpr auto source_begin = [](const de&, string_view name) { return source_config{.name = std::string(name)}; };
 constexpr auto upstream_begin = [](const de& d, string_view name) {
     upstream_config u = d.upstream;
     u.name = name;
@@ -54,6 +55,8 @@ constexpr config_field document_fields[] = {
                                            "a request, whatever their order.")))),
     at_most(10'000, named<+upstream_begin, &doc::value, &config::upstreams>(
                         "upstreams", tables::upstream, "Where requests and connections can be sent, by name.")),
+    at_most(1000, named<+source_begin, &doc::value, &config::sources>("sources", tables::source,
+                                                                      "Databases for exports, by name.")),
 };
 
 } // namespace

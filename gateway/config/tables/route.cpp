@@ -295,6 +295,7 @@ constexpr config_field cors_fields[] = {
 constexpr auto proxy_begin = [](const de& d, string_view) { return d.proxy; };
 constexpr auto tcp_begin = [](const de& d, string_view) { return d.tcp; };
 constexpr auto redirect_begin = [](const de&, string_view) { return re{}; };
+constexpr auto export_begin = [](const de&, string_view) { return export_action{}; };
 constexpr auto static_begin = [](const de&, string_view) { return sf{}; };
 constexpr auto respond_begin = [](const de&, string_view) { return rs{}; };
 
@@ -319,11 +320,13 @@ constexpr config_field route_fields[] = {
     action<pa, +proxy_begin, &rc::action>("proxy", tables::proxy, "Sends requests on to an upstream."),
     action<re, +redirect_begin, &rc::action>("redirect", tables::redirect, "Sends the client elsewhere."),
     action<rs, +respond_begin, &rc::action>("respond", tables::respond, "Answers by itself."),
+    action<export_action, +export_begin, &rc::action>("export", tables::export_rows,
+                                                      "Answers with the rows of a database query."),
     action<sf, +static_begin, &rc::action>("static", tables::static_files, "Serves files below a folder."),
     action<tcp_action, +tcp_begin, &rc::action>("tcp", tables::tcp, "Passes the bytes of a connection on, both ways."),
     also(tables::route_policies),
 };
-constexpr string_view actions[] = {"proxy", "redirect", "respond", "static", "tcp"};
+constexpr string_view actions[] = {"proxy", "redirect", "respond", "static", "export", "tcp"};
 constexpr config_alternatives route_alternatives[] = {{actions, true}};
 
 } // namespace

@@ -1,0 +1,75 @@
+#include <gateway/config/rows.hpp>
+#include <gateway/config/tables.hpp>
+
+// Exports: databases, and what is asked of them.
+namespace headgate::gateway::tables {
+
+namespace {
+
+using namespace rows;
+using std::string_view;
+
+using so = source_config;
+
+constexpr config_field source_fields[] = {
+    required(text<&so::sqlite>("sqlite", formats::file, "A SQLite file, which is only read from. It must exist.")),
+    count<&so::pool_size>("pool_size", 1, 1000, "Connections to it, per worker; who needs more waits."),
+    count<&so::queue_max>("queue_max", 0, many, "How many requests may wait for one, per worker: 503."),
+    time<&so::acquire_timeout>("acquire_timeout", "For a connection to become free, and to be made: 503."),
+    time<&so::busy_timeout>("busy_timeout", "For the lock of a writer: 503."),
+};
+
+using ep = export_parameter;
+
+constexpr string_view places[] = {"query", "header", "path"};
+constexpr string_view types[] = {"text", "integer",   "floating",    "numeric", "boolean", "date",
+                                 "time", "timestamp", "timestamptz", "uuid",    "json"};
+
+constexpr config_field parameter_fields[] = {
+    one_of<places, &ep::from>("from", "Where its value is taken from."),
+    text<&ep::key>("key", formats::parameter, "Of the parameter of the request's query, or of the header field."),
+    count<&ep::segment>("segment", 1, 100,
+                        "Of the path: its place behind the prefix that the route matched, without the extension."),
+    choice<&ep::type>("type", types, "What the value must be: 400."),
+    not_empty(texts<&ep::values>("values", formats::any, "What the value may be: 400. Without it, anything.")),
+    text<&ep::default_value>("default", formats::any, "The value if there is none. Without it: NULL."),
+    flag<&ep::required>("required", "Whether there must be one: 400."),
+};
+
+using ea = export_action;
+
+constexpr auto parameter_begin = [](const config_defaults&, string_view name) { return ep{.name = std::string(name)}; };
+
+constexpr config_field export_fields[] = {
+    required(text<&ea::source>("source", formats::name, "One of the sources of this file.")),
+    required(text<&ea::query>("query", formats::any, "One SQL statement that reads; `:name` is a parameter.")),
+    at_most(1000, named<+parameter_begin, &ea::parameters>("parameters", tables::query_parameter,
+                                                           "Where the values of the query's parameters come from.")),
+    not_empty(texts<&ea::formats>("formats", formats::export_format,
+                                  "What it may be asked for: csv, ndjson, json. The first is for who does not say.")),
+    texts<&ea::compression>(
+        "compression", formats::algorithm,
+        "What it may be compressed with: gzip, zstd. Of those that a client likes best, the first."),
+    text<&ea::filename>("filename", formats::header_value, "What a browser is to save it as, without the extension."),
+    or_none(count<&ea::rows_max>("rows_max", 1, 1'000'000'000'000, "Rows of the result: 500, or a reset.")),
+    or_none(size<&ea::bytes_max>("bytes_max", 1, 1024 * tib, "The result before it is compressed: 500, or a reset.")),
+    time<&ea::timeout>("timeout", "For the query, from the wait for a connection to its last row: 504, or a reset."),
+    size<&ea::spool_memory>("spool_memory", 16 * kib, 1024 * mib,
+                            "What is read ahead of the client into memory, so that the database's connection is free "
+                            "when the query is done."),
+    size<&ea::spool_disk>("spool_disk", 0, 1024 * tib, "The same, into a file without a name."),
+    time<&ea::client_idle_timeout>("client_idle_timeout",
+                                   "With no byte taken, while the client is waited for: a reset."),
+    size<&ea::client_rate_min>("client_rate_min", 0, many,
+                               "Bytes per second that the client must take, over each rate_grace of waiting for it: a "
+                               "reset. 0 for none."),
+    time<&ea::rate_grace>("rate_grace", "How much waiting for the client it takes to tell its rate."),
+};
+
+} // namespace
+
+constinit const config_table source{"a source", "", source_fields, {}, "", &built_in<so>};
+constinit const config_table query_parameter{"a parameter", "", parameter_fields, {}, "", &built_in<ep>};
+constinit const config_table export_rows{"export", "", export_fields, {}, "", &built_in<ea>};
+
+} // namespace headgate::gateway::tables

@@ -1,0 +1,253 @@
+#include <headgate/http/accept_encoding.hpp>
+#include <headgate/http/token.hpp>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include <gateway/export/parameter_type.hpp>
+#include <gateway/export/plan.hpp>
+#include <gateway/path.hpp>
+
+namespace headgate::gateway {
+
+namespace {
+
+using http::field;
+
+std::string decoded(std::string_view text, bool form) {
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const int byte = text[i] == '%' ? encoded_byte(text, i) : -1;
+        if (byte >= 0) i += 2;
+        out += byte >= 0 ? static_cast<char>(byte) : form && text[i] == '+' ? ' ' : text[i];
+    }
+    return out;
+}
+
+// The segments of the path behind the prefix, not decoded.
+std::vector<std::string_view> segments_of(std::string_view path, std::string_view prefix) {
+    path.remove_prefix(std::min(prefix.size(), path.size()));
+    std::vector<std::string_view> out;
+    while (!path.empty()) {
+        const std::string_view s = path.substr(0, path.find('/'));
+        path.remove_prefix(std::min(s.size() + 1, path.size()));
+        if (!s.empty()) out.push_back(s);
+    }
+    return out;
+}
+
+// Takes ".csv", or ".csv.gz", off the end of a name.
+bool take_extension(std::string_view& name, export_plan& plan) {
+    std::string_view rest = name;
+    export_coding coding = export_coding::identity;
+    for (const export_coding c : {export_coding::gzip, export_coding::zstd})
+        if (rest.ends_with(extension(c))) {
+            rest.remove_suffix(extension(c).size());
+            coding = c;
+            break;
+        }
+    const std::size_t dot = rest.rfind('.');
+    if (dot == std::string_view::npos) return false;
+    const auto format = format_named(rest.substr(dot + 1));
+    if (!format) return false;
+    plan.format = *format;
+    plan.coding = coding;
+    plan.packed = coding != export_coding::identity;
+    name = rest.substr(0, dot);
+    return true;
+}
+
+// The weight of a media type in an Accept field, in thousandths, and how exactly it is named there.
+struct liking {
+    int weight = -1;
+    int exactness = -1;
+};
+
+// A weight (RFC 9110, section 12.4.2): "1", "0.5", "0.125".
+int thousandths(std::string_view text) noexcept {
+    if (text.starts_with('1')) return 1000;
+    int sum = 0;
+    int digit = 100;
+    for (std::size_t i = 2; text.starts_with("0.") && i < text.size() && text[i] >= '0' && text[i] <= '9'; ++i) {
+        sum += (text[i] - '0') * digit;
+        digit /= 10;
+    }
+    return sum;
+}
+
+liking liking_of(std::string_view element, std::string_view type) {
+    const std::size_t semicolon = std::min(element.find(';'), element.size());
+    std::string_view range = element.substr(0, semicolon);
+    while (range.ends_with(' ') || range.ends_with('\t')) range.remove_suffix(1);
+    int exactness = -1;
+    if (http::same_token(range, type))
+        exactness = 2;
+    else if (range.ends_with("/*") &&
+             http::same_token(range.substr(0, range.size() - 2), type.substr(0, type.find('/'))))
+        exactness = 1;
+    else if (range == "*/*")
+        exactness = 0;
+    if (exactness < 0) return {};
+    const std::string parameters = http::lower_case(element.substr(semicolon));
+    const std::size_t q = parameters.find("q=");
+    return {q == std::string::npos ? 1000 : thousandths(std::string_view(parameters).substr(q + 2)), exactness};
+}
+
+// 1000 if there is no Accept.
+int media_weight(const http::header_list& headers, std::string_view type) {
+    bool any = false;
+    liking best;
+    for (const http::header& h : headers) {
+        if (h.id != field::accept) continue;
+        any = true;
+        for (std::string_view list = h.value; !list.empty();) {
+            const liking l = liking_of(http::next_element(list), type);
+            if (l.exactness > best.exactness) best = l;
+        }
+    }
+    return any ? std::max(best.weight, 0) : 1000;
+}
+
+bool among(const std::vector<std::string>& list, std::string_view name) {
+    return std::ranges::find(list, name) != list.end();
+}
+
+std::expected<void, export_refusal> choose_format(const http::request_head& head, std::string_view last,
+                                                  const export_action& a, export_plan& plan) {
+    const auto not_here = [&](std::string_view what) {
+        return std::unexpected(
+            export_refusal{406, fmt::format("there is no {} of this; there are {}", what, fmt::join(a.formats, ", "))});
+    };
+    if (take_extension(last, plan)) {
+        if (!among(a.formats, to_string(plan.format))) return not_here(to_string(plan.format));
+        if (plan.packed && !among(a.compression, to_string(plan.coding))) return not_here(to_string(plan.coding));
+        return {};
+    }
+    if (const auto named = query_value(head.query, "format")) {
+        const auto f = format_named(*named);
+        if (!f || !among(a.formats, *named))
+            return std::unexpected(
+                export_refusal{400, fmt::format("format: there are {}", fmt::join(a.formats, ", "))});
+        plan.format = *f;
+        return {};
+    }
+    int best = 0;
+    for (const std::string& name : a.formats) {
+        const export_format f = *format_named(name);
+        const int weight = media_weight(head.headers, media_type(f));
+        if (weight <= best) continue;
+        best = weight;
+        plan.format = f;
+    }
+    if (best == 0) return not_here("such media type");
+    return {};
+}
+
+std::optional<std::string> given(const http::request_head& head, const std::vector<std::string_view>& segments,
+                                 const export_parameter& p) {
+    const std::string_view key = p.key.empty() ? p.name : p.key;
+    switch (p.from) {
+    case parameter_place::query: return query_value(head.query, key);
+    case parameter_place::header: {
+        const http::header* h = head.find(key);
+        return h ? std::optional(std::string(h->value)) : std::nullopt;
+    }
+    case parameter_place::path: break;
+    }
+    if (p.segment > segments.size()) return std::nullopt;
+    return decoded(segments[p.segment - 1], false);
+}
+
+std::string where(const export_parameter& p) {
+    const std::string_view key = p.key.empty() ? p.name : p.key;
+    switch (p.from) {
+    case parameter_place::query: return fmt::format("the parameter {}", key);
+    case parameter_place::header: return fmt::format("the header {}", key);
+    case parameter_place::path: break;
+    }
+    return fmt::format("{}, segment {} of the path", p.name, p.segment);
+}
+
+std::expected<db::parameter, export_refusal> value_of(const export_parameter& p, std::optional<std::string> text) {
+    const auto refused = [&p](std::string_view why) {
+        return std::unexpected(export_refusal{400, where(p) + ": " + std::string(why)});
+    };
+    if (!text && p.required) return refused("is missing");
+    if (!text) text = p.default_value;
+    if (!text) return db::parameter{.name = p.name, .type = value_type::null};
+    if (!p.values.empty() && !among(p.values, *text))
+        return refused(fmt::format("must be one of {}", fmt::join(p.values, ", ")));
+    const value_type type = *parameter_type(p.type);
+    auto value = parameter_value(type, *text);
+    if (!value) return refused(value.error());
+    return db::parameter{.name = p.name, .type = type, .text = std::move(*value)};
+}
+
+bool takes_trailers(const http::request_head& head) {
+    for (const http::header& h : head.headers) {
+        if (h.id != field::te) continue;
+        for (std::string_view list = h.value; !list.empty();)
+            if (http::same_token(http::next_element(list), "trailers")) return true;
+    }
+    return false;
+}
+
+} // namespace
+
+std::optional<std::string> query_value(std::string_view query, std::string_view name) {
+    if (query.starts_with('?')) query.remove_prefix(1);
+    while (!query.empty()) {
+        const std::string_view pair = query.substr(0, query.find('&'));
+        query.remove_prefix(std::min(pair.size() + 1, query.size()));
+        const std::size_t equals = std::min(pair.find('='), pair.size());
+        if (decoded(pair.substr(0, equals), true) == name)
+            return decoded(pair.substr(std::min(equals + 1, pair.size())), true);
+    }
+    return std::nullopt;
+}
+
+std::string content_disposition(std::string_view filename) {
+    std::string plain, encoded;
+    bool differ = false;
+    for (const char c : filename) {
+        const auto u = static_cast<unsigned char>(c);
+        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        const bool attr_char = letter || (c != 0 && std::string_view("!#$&+-.^_`|~").contains(c));
+        const bool keep = u >= 0x20 && u < 0x7f && c != '"' && c != '\\' && c != '%';
+        plain += keep ? c : '_';
+        differ |= !keep;
+        encoded += attr_char ? std::string(1, c) : fmt::format("%{:02X}", u);
+    }
+    std::string out = "attachment; filename=\"" + plain + '"';
+    if (differ) out += "; filename*=UTF-8''" + encoded;
+    return out;
+}
+
+std::expected<export_plan, export_refusal> plan_export(const http::request_head& head, std::string_view prefix,
+                                                       const export_action& a) {
+    export_plan plan;
+    const std::string path = normal_path(head.path);
+    std::vector<std::string_view> segments = segments_of(path, prefix);
+    const std::string_view last = std::string_view(path).substr(path.rfind('/') + 1);
+    if (auto chosen = choose_format(head, last, a, plan); !chosen) return std::unexpected(std::move(chosen.error()));
+    if (export_plan named; !segments.empty() && take_extension(segments.back(), named) && segments.back().empty())
+        segments.pop_back();
+    for (const export_parameter& p : a.parameters) {
+        auto value = value_of(p, given(head, segments, p));
+        if (!value) return std::unexpected(std::move(value.error()));
+        plan.values.push_back(std::move(*value));
+    }
+    if (plan.coding == export_coding::identity) {
+        const std::vector<std::string_view> codings(a.compression.begin(), a.compression.end());
+        if (const auto best = http::choose_coding(head.headers, codings))
+            plan.coding = codings[*best] == "gzip" ? export_coding::gzip : export_coding::zstd;
+    }
+    plan.trailers = head.minor_version != 0 && takes_trailers(head);
+    plan.content_type = plan.packed ? fmt::format("application/{}", to_string(plan.coding)) : content_type(plan.format);
+    plan.disposition = content_disposition(fmt::format("{}.{}{}", a.filename, to_string(plan.format),
+                                                       plan.packed ? extension(plan.coding) : std::string_view()));
+    return plan;
+}
+
+} // namespace headgate::gateway

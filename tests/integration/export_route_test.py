@@ -1,0 +1,326 @@
+#!/usr/bin/env python3
+"""The export action: what a request may ask for, and every way an export can end."""
+
+import base64
+import csv
+import gzip
+import hashlib
+import io
+import json
+import re
+import signal
+import sqlite3
+import subprocess
+import unittest
+
+from support import BINARY, RunCase, eventually
+from support.case import LeakCheck
+
+ROWS = 20_000
+
+# What runs until it is stopped. Silent: it never gives a row.
+SILENT = "with recursive n(i) as (select 1 union all select i + 1 from n) select i from n where i < 0"
+ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n) select i, hex(randomblob(500)) as pad from n"
+FAILS_LATE = ("with recursive n(i) as (select 1 union all select i + 1 from n limit 3000) "
+              "select hex(randomblob(500)) as pad from n union all select abs(-9223372036854775807 - 1)")
+
+
+class ExportRoutes(RunCase):
+    def setUp(self):
+        super().setUp()
+        self.path = str(self.file.parent / "shop.db")
+        db = sqlite3.connect(self.path)
+        db.execute("create table orders (id integer primary key, region text, total real)")
+        db.executemany("insert into orders values (?, ?, ?)",
+                       [(i, ("north", "south", "o'hara; --")[i % 3], i / 4) for i in range(1, ROWS + 1)])
+        db.commit()
+        db.close()
+
+    ORDERS = """
+        query: "select * from orders where region = coalesce(:region, region) and total >= :least and id <= :last order by id"
+        filename: "orders ü"
+        parameters:
+          region: {}
+          least: {type: floating, default: "0"}
+          last: {from: header, key: X-Last, type: integer, default: "1000000"}
+"""
+
+    def config(self, body=ORDERS, source="", route=""):
+        return self.listener() + f"""
+sources: {{shop: {{sqlite: '{self.path}'{source}}}}}
+routes:
+  - match: {{path_prefix: /exports/}}
+    {route}
+    export:
+        source: shop
+{body}
+"""
+
+    def query(self, sql, more="", **how):
+        self.serve(f"        query: {json.dumps(sql)}\n{more}", **how)
+
+    def serve(self, body=ORDERS, source="", route=""):
+        self.run_with(self.config(body, source, route), workers=1)
+
+    def get(self, target, *fields, client=None, method="GET"):
+        return (client or self.client()).exchange(method, target, *fields)
+
+    def rest_is_now(self):
+        """Connections to the database that are kept are no leak: what comes from here on must leave no more of them."""
+        self._close_clients()
+        self._clients.clear()
+        self.leaks = eventually(lambda: LeakCheck(self.gateway, 1), 5, "the gateway is at rest")
+
+    def check_released(self):
+        """The connection, of which there is one, is back: another export gets it at once."""
+        answer = self.get("/exports/again.csv?quick=1")
+        self.assertEqual(answer.status, 200, answer.data)
+
+    # ---- what may be asked for
+
+    def test_formats(self):
+        self.serve()
+        self.get("/exports/warm")
+        self.rest_is_now()
+        client = self.client()
+        wanted = [[str(i), ("north", "south", "o'hara; --")[i % 3], str(i / 4).removesuffix(".0")] for i in range(1, 6)]
+        few = ("X-Last", "5")
+        answer = self.get("/exports/orders.csv", few, client=client)
+        self.assertEqual(list(csv.reader(io.StringIO(answer.data.decode(), newline=""))), [["id", "region", "total"], *wanted])
+        self.assertEqual(answer.head["Content-Type"], "text/csv; charset=utf-8; header=present")
+        self.assertEqual(answer.head["Content-Disposition"], "attachment; filename=\"orders __.csv\"; filename*=UTF-8''orders%20%C3%BC.csv")
+        self.assertEqual(answer.head["Vary"], "Accept, Accept-Encoding")
+        self.log(target="/exports/orders.csv", status=200, end="complete", upstream="shop", down=len(answer.data))
+        as_json = [{"id": i, "region": r, "total": float(t)} for i, (_, r, t) in enumerate(wanted, 1)]
+        for target, fields in [("/exports/orders.json", []), ("/exports/orders?format=json", []), ("/exports/orders", [("Accept", "application/json")]),
+                               ("/exports/orders", [("Accept", "text/*;q=0.5, application/json;q=0.7, */*;q=0.1")])]:
+            answer = self.get(target, few, *fields, client=client)
+            self.assertEqual((json.loads(answer.data), answer.head["Content-Type"]), (as_json, "application/json"))
+        answer = self.get("/exports/orders.ndjson", few, ("Accept", "text/csv"), client=client)
+        self.assertEqual([json.loads(line) for line in answer.data.splitlines()], as_json)
+        for fields in ([], [("Accept", "*/*")], [("Accept", "text/html, text/csv;q=0.2")]):
+            self.assertEqual(self.get("/exports/", few, *fields, client=client).head["Content-Type"][:8], "text/csv")
+        for target, fields, status in [("/exports/orders", [("Accept", "text/html")], 406), ("/exports/orders", [("Accept", "text/csv;q=0, application/*;q=0")], 406),
+                                       ("/exports/orders?format=xml", [], 400)]:
+            self.assert_problem(self.get(target, *fields, client=client), status)
+        head = self.get("/exports/orders.csv", client=client, method="HEAD").head
+        self.assertEqual((head.status, head["Content-Type"][:8]), (200, "text/csv"))
+        self.assertEqual(self.assert_problem(self.get("/exports/orders.csv", client=client, method="POST"), 405)["status"], 405)
+
+    def test_parameters(self):
+        self.serve()
+        self.get("/exports/warm")
+        self.rest_is_now()
+        client = self.client()
+        nasty = self.get("/exports/o.csv?region=o%27hara%3b+--&least=100", ("X-Last", "500"), client=client)
+        rows = list(csv.reader(io.StringIO(nasty.data.decode(), newline="")))[1:]
+        self.assertEqual({row[1] for row in rows}, {"o'hara; --"})
+        self.assertEqual((rows[0][0], rows[-1][0]), ("401", "500"))
+        none = self.get("/exports/o.csv?region=x'%20or%201%3d1%20--", client=client)
+        self.assertEqual(none.data, b"id,region,total\r\n")
+        refused = self.assert_problem(self.get("/exports/o.csv?least=1;drop", client=client), 400)
+        self.assertEqual(refused["detail"], "the parameter least: '1;drop' is not a number")
+        refused = self.assert_problem(self.get("/exports/o.csv", ("X-Last", "1.5"), client=client), 400)
+        self.assertEqual(refused["detail"], "the header X-Last: '1.5' is not a whole number of 64 bits")
+        self.assertEqual(self.gateway.live()["connections"], 1, "all on one connection")
+
+    def test_parameters_of_the_path(self):
+        self.query("select :region as r, :id as i", """
+        parameters:
+          region: {from: path, values: [north, south]}
+          id: {from: path, segment: 2, type: integer, required: true}
+""")
+        self.assertEqual(self.get("/exports/north/7.ndjson").data, b'{"r":"north","i":7}\n')
+        self.rest_is_now()
+        self.assertIn("one of north, south", self.assert_problem(self.get("/exports/west/7.csv"), 400)["detail"])
+        self.assertIn("is missing", self.assert_problem(self.get("/exports/north.csv"), 400)["detail"])
+
+    def test_compression(self):
+        self.serve()
+        self.get("/exports/warm")
+        self.rest_is_now()
+        plain = self.get("/exports/orders.csv").data
+        answer = self.get("/exports/orders.csv", ("Accept-Encoding", "gzip"))
+        self.assertEqual((answer.head["Content-Encoding"], gzip.decompress(answer.data)), ("gzip", plain))
+        self.assertEqual(self.get("/exports/orders.csv", ("Accept-Encoding", "gzip;q=0.5, zstd")).head["Content-Encoding"], "zstd")
+        for field in ("identity", "gzip;q=0", "br"):
+            answer = self.get("/exports/orders.csv", ("Accept-Encoding", field))
+            self.assertEqual((answer.data, answer.head.get("Content-Encoding")), (plain, None))
+        answer = self.get("/exports/orders.csv.gz", ("Accept-Encoding", "zstd"))
+        self.assertEqual((answer.head["Content-Type"], answer.head.get("Content-Encoding")), ("application/gzip", None))
+        self.assertIn(".csv.gz", answer.head["Content-Disposition"])
+        self.assertEqual(gzip.decompress(answer.data), plain)
+
+    def test_trailers(self):
+        self.serve()
+        self.get("/exports/warm")
+        self.rest_is_now()
+        client = self.client()
+        client.request("GET", "/exports/orders.csv.gz", ("TE", "trailers"), ("Connection", "TE"))
+        answer = client.response()
+        self.assertEqual(answer.head["Trailer"], "Content-Digest, Export-Rows, Server-Timing")
+        trailers = answer.body.trailers
+        digest = base64.b64encode(hashlib.sha256(answer.data).digest()).decode()
+        self.assertEqual((trailers["Content-Digest"], trailers["Export-Rows"]), (f"sha-256=:{digest}:", str(ROWS)))
+        self.assertRegex(trailers["Server-Timing"], r"^hold;dur=[0-9.]+, client;dur=[0-9.]+$")
+        self.assertNotIn("Trailer", self.get("/exports/orders.csv", client=client).head)
+
+    # ---- how it ends
+
+    def test_errors_before_the_first_byte(self):
+        for sql, status, detail, end in [
+                ("select nothing from orders", 500, "the query is not valid", "query_failed"),
+                ("delete from orders", 403, None, None)]:
+            with self.subTest(sql):
+                self.query(sql)
+                answer = self.get("/exports/x.csv")
+                self.assertIn(answer.status, (status, 500, 502, 503))
+                text = self.assert_problem(answer, answer.status)["detail"]
+                self.assertNotIn("nothing", text, "what the database says is for logs only")
+                if detail:
+                    self.assertEqual((answer.status, text), (status, detail))
+                    self.log(end=end, status=status)
+                eventually(lambda: any("nothing" in line or "write" in line for line in self.gateway.errors), 5, "it is on stderr")
+                self.rest_is_now()
+                self.gateway.stop()
+                self.gateway = self.leaks = None
+
+    def test_no_such_database(self):
+        self.path += ".not"
+        self.serve()
+        self.assert_problem(self.get("/exports/x.csv"), 503)
+        self.rest_is_now()
+
+    def test_an_error_behind_the_first_byte_is_seen(self):
+        self.query(FAILS_LATE)
+        for target, fields in [("/exports/x.csv", []), ("/exports/x.csv.gz", []), ("/exports/x.json", [("TE", "trailers")])]:
+            client = self.client()
+            client.request("GET", target, *fields)
+            self.assertEqual(client.recv_head().status, 200)
+            end = client.wait_end(10)
+            self.assertEqual(end.kind, "reset")
+            self.log(target=target, status=200, end="query_failed")
+        self.rest_is_now()
+
+    def test_limits(self):
+        self.query("select id from orders", "        rows_max: 100\n")
+        self.assertEqual(self.assert_problem(self.get("/exports/x.csv"), 500)["detail"], "the result is larger than allowed")
+        self.log(end="query_failed", status=500)
+        self.rest_is_now()
+
+    def test_the_query_takes_too_long(self):
+        self.query(SILENT, "        timeout: 300ms\n")
+        self.assert_problem(self.get("/exports/x.csv"), 504)
+        self.log(end="upstream_timeout", status=504)
+        self.rest_is_now()
+
+    QUICK = "\n        parameters: {quick: {type: integer, default: \"0\"}}\n"
+
+    def one_connection(self, sql, queue=", queue_max: 1, acquire_timeout: 300ms"):
+        # :quick makes it end at once.
+        self.query(f"select * from ({sql}) where :quick = 0 limit case when :quick = 0 then -1 else 0 end", self.QUICK, source=f", pool_size: 1{queue}")
+        self.check_released()
+        self.rest_is_now()
+
+    def test_all_connections_in_use(self):
+        self.one_connection(SILENT)
+        busy = self.client()
+        busy.request("GET", "/exports/busy.csv")
+        eventually(lambda: self.gateway.live()["requests"] == 1, 5)
+        answer = self.get("/exports/second.csv")
+        self.assertEqual(self.assert_problem(answer, 503)["detail"], "no connection to the database became free in time")
+        self.assertEqual(answer.head["Retry-After"], "1")
+        self.log(end="upstream_busy", status=503)
+        busy.close()
+        self.log(target="/exports/busy.csv", end="client_closed")
+        self.check_released()
+
+    def test_client_gone_while_queued(self):
+        self.one_connection(SILENT, ", queue_max: 1, acquire_timeout: 30s")
+        busy, waiting = self.client(), self.client()
+        busy.request("GET", "/exports/busy.csv")
+        eventually(lambda: self.gateway.live()["requests"] == 1, 5)
+        waiting.request("GET", "/exports/waiting.csv")
+        eventually(lambda: self.gateway.live()["requests"] == 2, 5)
+        self.assertEqual(self.assert_problem(self.get("/exports/third.csv"), 503)["detail"], "too many exports wait for the database")
+        waiting.reset()
+        self.log(target="/exports/waiting.csv", status=None, end="client_reset")
+        eventually(lambda: self.gateway.live()["requests"] == 1, 5)
+        busy.close()
+        self.check_released()
+
+    def test_client_gone_while_the_query_is_silent(self):
+        self.one_connection(SILENT)
+        for way in ("close", "reset"):
+            client = self.client()
+            client.request("GET", "/exports/x.csv")
+            eventually(lambda: self.gateway.live()["requests"] == 1, 5)
+            getattr(client, way)()
+            self.log(target="/exports/x.csv", end="client_closed" if way == "close" else "client_reset")
+            self.check_released()
+
+    def test_client_gone_while_rows_come(self):
+        self.one_connection(ENDLESS)
+        for target in ("/exports/x.csv", "/exports/x.ndjson.gz"):
+            client = self.client(receive_buffer=4096)
+            client.request("GET", target)
+            self.assertEqual(client.recv_head().status, 200)
+            client.reset()
+            self.log(target=target, end="client_reset")
+            self.check_released()
+
+    def test_a_slow_client_does_not_hold_the_connection(self):
+        self.one_connection("select id, hex(randomblob(1000)) as pad from orders limit 3000")
+        slow = self.client(receive_buffer=4096)
+        slow.request("GET", "/exports/slow.csv", ("TE", "trailers"))
+        head = slow.recv_head()
+        self.check_released()  # while nearly all is still to be taken
+        body = slow.recv_body(head)
+        self.assertEqual(len(list(csv.reader(io.StringIO(body.data.decode(), newline="")))), 3001)
+        hold, taken = map(float, re.findall(r"dur=([0-9.]+)", body.trailers["Server-Timing"]))
+        self.assertLessEqual(hold, taken)
+
+    def test_reload_in_the_middle(self):
+        self.one_connection(ENDLESS)
+        client = self.client(receive_buffer=4096)
+        client.request("GET", "/exports/x.csv")
+        client.recv_head()
+        self.reload(self.config(f"        query: {json.dumps('select 1 as one')}\n"), workers=1)
+        self.assertEqual(self.get("/exports/y.csv").data, b"one\r\n1\r\n")
+        self.assertEqual(self.gateway.live()["requests"], 1, "the one that was begun goes on")
+        client.reset()
+        self.log(target="/exports/x.csv", end="client_reset")
+        self.rest_is_now()
+
+    def test_the_gateway_ends(self):
+        self.run_with(self.config(f"        query: {json.dumps(SILENT)}\n"), workers=1, more=", drain_timeout: 300ms")
+        client = self.client()
+        client.request("GET", "/exports/x.csv")
+        eventually(lambda: self.gateway.live()["requests"] == 1, 5)
+        self.leaks = None
+        self.gateway.signal(signal.SIGTERM)
+        self.assert_problem(client.response(), 503)
+        self.log(end="drained", status=503)
+        self.assertEqual(self.gateway.process.wait(10), 0)
+
+
+class ExportConfigs(RunCase):
+    def test_what_is_wrong_is_told(self):
+        for body, message in [
+                ("source: shop, query: 'select 1; select 2'", "statement"), ("source: shap, query: 'select 1'", "shop"),
+                ("source: shop, query: 'select :a'", "parameter"), ("source: shop, query: 'select 1', parameters: {a: {}}", "has no parameter"),
+                ("source: shop, query: 'select :a', parameters: {a: {type: integer, default: x}}", "not a whole number"),
+                ("source: shop, query: 'select :a', parameters: {a: {required: true, default: x}}", "no use for a default"),
+                ("source: shop, query: 'select ?'", "need names"), ("source: shop, query: 'select 1', formats: [xml]", "csv, ndjson or json")]:
+            with self.subTest(body):
+                self.write(self.listener() + f"sources: {{shop: {{sqlite: /tmp/x.db}}}}\nroutes: [{{export: {{{body}}}}}]\n")
+                done = subprocess.run([BINARY, "validate", "-c", str(self.file)], capture_output=True, text=True, check=False, timeout=20)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(message, done.stderr)
+        self.write(self.listener() + "sources: {shop: {sqlite: /tmp/x.db}}\nroutes: [{match: {path: /x}, export: {source: shop, query: 'select :a', parameters: {a: {from: header, key: X-A}}}}]\n")
+        done = subprocess.run([BINARY, "explain", "-c", str(self.file), "GET", "/x"], capture_output=True, text=True, check=True, timeout=20)
+        self.assertRegex(done.stdout, r"rows of a query to the source shop[^\n]*\n    :a is text, from the header X-A\n(.|\n)*timeout +5m")
+
+
+if __name__ == "__main__":
+    unittest.main()
