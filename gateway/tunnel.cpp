@@ -127,14 +127,21 @@ task<> tunnel::run(connection& c) {
         c.why = cause::no_route;
         co_await fail(errc::refused);
     }
+    {
+        const abort_watch stop_watch(worker_.aborted(), at);
+        if (const arrival a = co_await arrive(c.client, c.peer, *here); a.refused) {
+            c.why = a.refused;
+            co_await fail(errc::refused, side::sink);
+        }
+        if (!here->addresses.admit(c.peer.ip)) {
+            c.why = cause::client_denied;
+            co_await fail(errc::refused);
+        }
+    }
     const snapshot::route& r = here->by_name ? *co_await choose(c, *here) : here->routes.front();
     const route_life& life = *c.now->lives[r.place];
     const abort_watch drain_watch(life.ended(), at);
-    if (const arrival a = co_await arrive(c.client, c.peer, *here); a.refused) {
-        c.why = a.refused;
-        co_await fail(errc::refused, side::sink);
-    }
-    if (!here->addresses.admit(c.peer.ip) || (r.policies && !r.policies->addresses.admit(c.peer.ip))) {
+    if (r.policies && !r.policies->addresses.admit(c.peer.ip)) {
         c.why = cause::client_denied;
         co_await fail(errc::refused);
     }

@@ -82,6 +82,16 @@ class Routes(SniCase):
         for sent in (b"GET / HTTP/1.1\r\n\r\n", b"\0\0\0\x08\x04\xd2\x16\x2f"):
             self.assert_reaches(sent, None)
 
+    def test_behind_a_proxy_that_names_the_client(self):
+        self.serve(["db.example.org"], listener=", trusted_proxies: [127.0.0.0/8], proxy_protocol: true")
+        client = self.client()
+        client.send(b"PROXY TCP4 192.0.2.1 192.0.2.2 1000 2000\r\n" + hello("db.example.org"))
+        up = self.by_name["db.example.org"].accept()
+        self.assertEqual(up.recv_exact(len(hello("db.example.org"))), hello("db.example.org"))
+        client.reset()
+        self.assertEqual(up.wait_end().kind, "reset")
+        self.log(method="tunnel", target="db.example.org", client="192.0.2.1:1000")
+
     def test_nobody_by_that_name(self):
         self.serve(["db.example.org"], default=False)
         for name in ("other.org", None):

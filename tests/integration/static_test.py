@@ -12,7 +12,7 @@ import unittest
 from pathlib import Path
 
 from run_test import RunCase
-from support import Client, Cut, Gateway, eventually
+from support import SANITIZED, Client, Cut, Gateway, eventually
 from support.gateway import BINARY
 from tls_test import TlsCase
 
@@ -301,7 +301,7 @@ class Endings(StaticCase):
         return client, head
 
     def open_files(self):
-        """How often the gateway has the big file open."""
+        """How often the gateway has a file open below the root."""
         folder = f"/proc/{self.gateway.pid}/fd"
         names = []
         for fd in os.listdir(folder):
@@ -309,7 +309,7 @@ class Endings(StaticCase):
                 names.append(os.readlink(f"{folder}/{fd}"))
             except FileNotFoundError:
                 continue
-        return names.count(str(self.big))
+        return sum(name.startswith(f"{self.root}/") for name in names)
 
     def test_it_arrives_and_memory_stays(self):
         client, head = self.begin()
@@ -317,7 +317,8 @@ class Endings(StaticCase):
         body = client.recv_body(head, keep=False)
         self.assertEqual(body.sha256, hashlib.sha256(self.data).hexdigest())
         self.log(end="complete", down=len(self.data))
-        self.assertLess(self.gateway.resident_bytes() - before, 16 << 20)
+        if not SANITIZED:
+            self.assertLess(self.gateway.resident_bytes() - before, 16 << 20)
         eventually(lambda: self.open_files() == 0)
 
     def test_the_client_goes(self):
@@ -375,11 +376,13 @@ class Endings(StaticCase):
         self.assertEqual(client.recv_body(head, keep=False).sha256, hashlib.sha256(self.data).hexdigest())
         self.assertEqual(client.exchange().data, b"other")
 
+    @unittest.skipIf(SANITIZED, "a sanitizer itself needs a descriptor to look at memory")
     def test_short_of_descriptors(self):
         self.put("small", b"small")
         self.serve(workers=1)
         client = self.client()
         self.assertEqual(client.exchange("GET", "/small").data, b"small")
+        eventually(lambda: self.open_files() == 0)
         taken = {int(fd) for fd in os.listdir(f"/proc/{self.gateway.pid}/fd")}
         free = min(set(range(len(taken) + 1)) - taken)
         subprocess.run(["prlimit", "--pid", str(self.gateway.pid), f"--nofile={free}:"], check=True)
