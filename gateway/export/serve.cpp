@@ -89,7 +89,7 @@ private:
 };
 
 stream<row_batch> counted(stream<row_batch> in, export_counts* counts, std::size_t rows_max) {
-    counts->asked = executor::current().now();
+    counts->asked = executor::current().turn_time(); // as timers count
     while (std::optional<row_batch> batch = co_await in.next()) {
         counts->rows += batch->rows();
         if (counts->rows > rows_max)

@@ -48,8 +48,8 @@ class Client:
         return self.end is None
 
     def was_refused(self):
-        """Told so, in full, and closed cleanly."""
-        return (self.end == "fin" and self.got.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: " in self.got
+        """Told so, in full. Who sends its request only after that meets a closed socket: then a reset follows the answer."""
+        return (self.end is not None and self.got.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: " in self.got
                 and self.got.endswith(b"}\n"))
 
     def close(self):
