@@ -113,6 +113,13 @@ public:
         if (bytes_ != 0) detail::this_account.give_back(bytes_);
     }
 
+    // Counts so many bytes from now on.
+    void set(std::size_t bytes) noexcept {
+        if (bytes == bytes_) return;
+        detail::this_account.take(bytes);
+        detail::this_account.give_back(std::exchange(bytes_, bytes));
+    }
+
 private:
     std::size_t bytes_ = 0;
 };

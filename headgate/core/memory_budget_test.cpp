@@ -101,6 +101,8 @@ TEST(memory_budget_test, AChargeMayBeMoved) {
     memory_charge a(mib);
     memory_charge c(std::move(a));
     EXPECT_GE(b.used(), mib);
+    c.set(2 * mib);
+    EXPECT_GE(b.used(), 2 * mib);
     c = memory_charge();
     EXPECT_LE(b.used(), 32 * kib);
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <headgate/core/chunk.hpp>
+#include <headgate/core/memory_budget.hpp>
 #include <headgate/core/stream.hpp>
 
 #include <cstdint>
@@ -58,6 +59,7 @@ template <codec Codec, class... Args>
 stream<chunk> recode(stream<chunk> in, codec_flush flush, Args... args) {
     place& at = co_await here();
     const auto codec = std::make_unique<Codec>(args...);
+    memory_charge state(codec->memory());
     chunk out;
     std::size_t filled = 0;
     std::uint64_t taken = 0;
@@ -92,6 +94,7 @@ stream<chunk> recode(stream<chunk> in, codec_flush flush, Args... args) {
             }
         }
         if (item) taken += item->size();
+        state.set(codec->memory()); // it grows as it is used
         hold(at, codec->memory() + out.capacity());
     }
     if (filled == 0) co_return;

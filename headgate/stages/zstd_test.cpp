@@ -1,8 +1,11 @@
+#include <headgate/core/memory_budget.hpp>
+#include <headgate/flow/compose.hpp>
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/stages/zstd.hpp>
 #include <headgate/testing/fixture.hpp>
 #include <headgate/testing/tools.hpp>
 
+#include <algorithm>
 #include <random>
 #include <stdexcept>
 
@@ -61,6 +64,27 @@ TEST_F(zstd_test, GivesOneValidFrame) {
     for (const int level : {1, 3, 9})
         for (const std::string& text : {std::string(), std::string("x"), std::string(3'000'000, 'a'), noise(300'000)})
             ASSERT_TRUE(decompressed(compressed(text, level), text.size()) == text) << level << " " << text.size();
+}
+
+// Looks at the thread's memory while items pass.
+struct memory_watch {
+    std::ptrdiff_t* most;
+    static stream<chunk> passing(stream<chunk> in, std::ptrdiff_t* most) {
+        while (auto item = co_await in.next()) {
+            *most = std::max(*most, memory_held());
+            co_yield std::move(*item);
+        }
+    }
+    stream<chunk> operator()(stream<chunk> in) const { return passing(std::move(in), most); }
+};
+
+TEST_F(zstd_test, ItsStateCountsAgainstTheMemoryLimit) {
+    const std::ptrdiff_t before = memory_held();
+    std::ptrdiff_t most = 0;
+    std::string out;
+    ASSERT_TRUE(through(compose(zstd(), memory_watch{&most}), noise(1'000'000), 10'000, out));
+    EXPECT_GE(most - before, 512 * 1024); // its window alone
+    EXPECT_EQ(memory_held(), before);
 }
 
 TEST_F(zstd_test, UnzstdGivesBackWhatZstdTook) {
