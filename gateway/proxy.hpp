@@ -40,6 +40,7 @@ private:
     task<> redirect(request& rq, const route_match& m, const redirect_action& a);
     task<> export_rows(request& rq, const snapshot::route& r, const export_action& a);
     task<> respond(request& rq, const respond_action& a);
+    task<> answer_other_method(request& rq, std::string_view why);
     task<> serve_static(request& rq, const snapshot::route& r, const static_action& a);
     task<> failed(request& rq, flow_error e);
     task<> complete(request& rq, own_answer a);

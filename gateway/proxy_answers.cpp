@@ -34,6 +34,8 @@ cause cause_of_serving(const flow_error& e) {
     return e.where == side::source ? cause::file_error : cause_of(e.code, party::client);
 }
 
+bool reads(const request& rq) { return rq.verb == http::method::get || rq.verb == http::method::head; }
+
 } // namespace
 
 task<> proxy::refuse(request& rq, gateway::refusal why) {
@@ -79,16 +81,19 @@ task<> proxy::respond(request& rq, const respond_action& a) {
                       {.status = status, .body = body, .content_type = a.content_type, .fields = std::move(fields)});
 }
 
-task<> proxy::serve_static(request& rq, const snapshot::route& r, const static_action& a) {
+// To a method that does not read, where there is only something to be read.
+task<> proxy::answer_other_method(request& rq, std::string_view why) {
     static const std::pair<std::string, std::string> allow[] = {{"Allow", "GET, HEAD, OPTIONS"}};
     if (rq.verb == http::method::options)
         co_return co_await complete(rq, {.status = 204, .fields = {{allow->first, allow->second}}});
+    rq.why = cause::client_method;
+    drop_head(rq);
+    co_await answer(rq, 405, std::string(why), rq.verb != http::method::connect, allow);
+}
+
+task<> proxy::serve_static(request& rq, const snapshot::route& r, const static_action& a) {
+    if (!reads(rq)) co_return co_await answer_other_method(rq, "files are read with GET and HEAD");
     rq.persistent = may_persist(rq);
-    if (rq.verb != http::method::get && rq.verb != http::method::head) {
-        rq.why = cause::client_method;
-        drop_head(rq);
-        co_return co_await answer(rq, 405, "files are read with GET and HEAD", rq.verb != http::method::connect, allow);
-    }
     const std::string_view prefix = r.config->match.path_prefix ? *r.config->match.path_prefix : std::string_view();
     rq.life = rq.now->lives[r.place].get();
     auto end = co_await attempt(serve_file(rq, {worker_, a, *r.folder, prefix}));
@@ -99,16 +104,8 @@ task<> proxy::serve_static(request& rq, const snapshot::route& r, const static_a
 }
 
 task<> proxy::export_rows(request& rq, const snapshot::route& r, const export_action& a) {
-    static const std::pair<std::string, std::string> allow[] = {{"Allow", "GET, HEAD, OPTIONS"}};
-    if (rq.verb == http::method::options)
-        co_return co_await complete(rq, {.status = 204, .fields = {{allow->first, allow->second}}});
+    if (!reads(rq)) co_return co_await answer_other_method(rq, "exports are read with GET and HEAD");
     rq.persistent = may_persist(rq);
-    if (rq.verb != http::method::get && rq.verb != http::method::head) {
-        rq.why = cause::client_method;
-        drop_head(rq);
-        co_return co_await answer(rq, 405, "exports are read with GET and HEAD", rq.verb != http::method::connect,
-                                  allow);
-    }
     auto plan = plan_export(rq.parsers->request.head(), r.config->match.matched_prefix(), a);
     drop_head(rq);
     if (!plan) {
