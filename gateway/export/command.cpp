@@ -1,5 +1,6 @@
 #include <headgate/core/race.hpp>
 #include <headgate/core/sleep.hpp>
+#include <headgate/db/postgres.hpp>
 #include <headgate/db/sqlite.hpp>
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/io/files.hpp>
@@ -17,9 +18,13 @@ namespace headgate::gateway {
 
 namespace {
 
+// How long a database may take to confirm that it has stopped a query.
+constexpr duration recovery_time = std::chrono::seconds(5);
+
 // What is to be done, read from the flags.
 struct export_job {
-    std::string sqlite_path{};
+    std::string sqlite{};   // the file, or
+    std::string postgres{}; // the URI, as libpq takes it
     db::query what{};
     std::vector<db::parameter> values{};
     export_format format = export_format::csv;
@@ -52,11 +57,20 @@ task<outcome> start(pipe_options o, query_source from, export_job job, std::uint
                      files::create(std::move(job.output)));
 }
 
+std::unique_ptr<db::database> open(const export_job& job) {
+    const db::pool_options one{.size = 1};
+    if (job.sqlite.empty()) return std::make_unique<db::postgres>(db::postgres_options{.conninfo = job.postgres}, one);
+    return std::make_unique<db::sqlite>(db::sqlite_options{.path = job.sqlite}, one);
+}
+
+task<> recovered(db::pool* connections) { co_await connections->recovered(); }
+task<> wait_for(duration d) { co_await sleep_for(d); }
+
 task<int> run_export(export_job job) {
-    db::sqlite database({.path = job.sqlite_path}, {.size = 1});
+    const std::unique_ptr<db::database> database = open(job);
     list_node watchers;
     std::uint64_t rows = 0;
-    query_source from{&database, std::move(job.what), std::move(job.values)};
+    query_source from{database.get(), std::move(job.what), std::move(job.values)};
     const bool progress = job.progress;
     export_progress shown(progress ? &watchers : nullptr, &rows);
     auto work = start({.watchers = &watchers}, std::move(from), std::move(job), &rows);
@@ -64,6 +78,7 @@ task<int> run_export(export_job job) {
     const outcome& end = std::get<0>(ended);
     shown.last(end);
     if (!end) fmt::print(stderr, "headgate export: {}\n", end.error().message());
+    co_await race(recovered(&database->connections()), wait_for(recovery_time)); // a query that was cut is cancelled
     co_return end ? 0 : 1;
 }
 
@@ -93,7 +108,9 @@ std::expected<db::parameter, std::string> read_parameter(const std::string& text
 
 export_command::export_command(CLI::App& app)
     : command_(app.add_subcommand("export", "Write the rows of a database query to a file or to standard output")) {
-    command_->add_option("--source", source_, "The database: sqlite:FILE")->type_name("SOURCE")->required();
+    command_->add_option("--source", source_, "The database: sqlite:FILE, or postgres://...")
+        ->type_name("SOURCE")
+        ->required();
     command_->add_option("--query", query_, "One statement that reads; :name is a parameter")
         ->type_name("SQL")
         ->required();
@@ -127,10 +144,16 @@ std::optional<int> export_command::run() const {
                                      : export_coding::identity,
                    .output = output_,
                    .progress = progress_ == "on" || (progress_ == "auto" && ::isatty(STDERR_FILENO) == 1)};
-    if (!source_.starts_with("sqlite:") || source_.size() == 7)
-        return usage("--source: '" + source_ + "' is not sqlite:FILE");
-    job.sqlite_path = source_.substr(7);
-    auto query = db::query::parse(query_, db::dialect::sqlite);
+    auto dialect = db::dialect::sqlite;
+    if (source_.starts_with("sqlite:") && source_.size() != 7) {
+        job.sqlite = source_.substr(7);
+    } else if (source_.starts_with("postgres://") || source_.starts_with("postgresql://")) {
+        job.postgres = source_;
+        dialect = db::dialect::postgres;
+    } else {
+        return usage("--source: '" + source_ + "' is neither sqlite:FILE nor postgres://...");
+    }
+    auto query = db::query::parse(query_, dialect);
     if (!query) return usage(fmt::format("--query: {}, at byte {}", query.error().message, query.error().offset));
     job.what = std::move(*query);
     for (const std::string& p : parameters_) {

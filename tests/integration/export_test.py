@@ -15,6 +15,7 @@ import tempfile
 import unittest
 
 from support import BINARY
+from support.postgres import PROGRAMS, Postgres
 from support.wait import eventually
 
 PARTS = ['"', ",", "\r\n", "\n", "\r", "a", "\\.", "\\", "'", "\t", " ", "ü", "NULL", "0123456789abcdef", "\x01", "😀",
@@ -185,6 +186,69 @@ class Export(unittest.TestCase):
         self.assertEqual(process.wait(10), 130)
         self.assertEqual(self.export(query="select 1").stderr, b"")
         self.assertRegex(self.export("--progress", "on", query="select 1").stderr, rb"\r1 rows  .* done\x1b\[K\n$")
+
+
+
+@unittest.skipIf(PROGRAMS is None, "PostgreSQL is not installed")
+class FromPostgres(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Postgres()
+        cls.addClassCleanup(cls.server.close)
+        cls.server.sql("create table hostile (id integer primary key, t text, n numeric, f float8, b bytea, d timestamptz, a text[], j jsonb)")
+        rng = random.Random(4181)
+        parts = [p for p in PARTS if p != "\\."]  # on a line of its own it ends the input, in quotes too (up to PostgreSQL 17)
+        rows = []
+        for i in range(300):
+            text = "".join(rng.choice(parts) for _ in range(rng.choice([0, 1, 3, 30])))
+            rows.append([i, None if i % 7 == 0 else text, None if i % 5 == 0 else f"{rng.randrange(-10**25, 10**25)}.{rng.randrange(10**9):09}",
+                         repr(rng.random()), "\\x" + rng.randbytes(rng.choice([0, 1, 20])).hex(), "2026-02-03 04:05:06.789+00", '{"a b",NULL}', '{"k": 1.50}'])
+        out = io.StringIO()
+        for row in rows:  # an unquoted \\N is NULL
+            out.write(",".join("\\N" if v is None else '"' + str(v).replace('"', '""') + '"' for v in row) + "\n")
+        cls.server.sql("copy hostile from stdin (format csv, null '\\N')", out.getvalue().encode())
+
+    def export(self, query, *arguments, check=0):
+        done = subprocess.run([BINARY, "export", "--source", self.server.source, "--query", query, *arguments],
+                              stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)
+        self.assertEqual(done.returncode, check, done.stderr)
+        self.assertNotRegex(done.stderr, b"terminate called|Sanitizer|what\\(\\)")
+        return done
+
+    def test_copy_reads_the_same_rows_back(self):
+        out = self.export("select * from hostile order by id").stdout
+        self.server.sql("create table again (like hostile)")
+        self.server.sql("copy again from stdin (format csv, header)", out)
+        self.assertEqual(self.server.sql("select count(*) from again"), "300\n")
+        self.assertEqual(self.server.sql("(table hostile except table again) union all (table again except table hostile)"), "")
+
+    def test_json(self):
+        rows = json.loads(self.export("select d, a, j, n from hostile where id = 1", "--format", "json").stdout)
+        self.assertEqual((rows[0]["d"], rows[0]["a"], rows[0]["j"]), ("2026-02-03T04:05:06.789Z", ["a b", None], {"k": 1.5}))
+
+    def test_parameters_are_bound(self):
+        out = self.export("select id from hostile where id < :most::int order by id", "--param", "most:integer=3").stdout
+        self.assertEqual(out.decode().split(), ["id", "0", "1", "2"])
+
+    def test_a_query_that_is_cut_is_cancelled(self):
+        """Here by an error of its own, after rows; and by a reader that leaves."""
+        done = self.export("select 1 / (10000 - i) from generate_series(1, 20000) i", check=1)
+        self.assertIn(b"22012", done.stderr)
+        endless = subprocess.Popen([BINARY, "export", "--source", self.server.source, "--query", "select generate_series(1, 1000000000) as endless"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        endless.stdout.read(1000)
+        endless.stdout.close()
+        endless.stderr.read()
+        endless.stderr.close()
+        self.assertNotEqual(endless.wait(20), 0)
+        eventually(lambda: self.server.sql("select count(*) from pg_stat_activity where state = 'active' and query like '%as endless%' "
+                                           "and pid <> pg_backend_pid()") == "0\n", 10)
+
+    def test_who_is_not_there_is_told(self):
+        done = subprocess.run([BINARY, "export", "--source", "postgres://nobody@127.0.0.1:1/x", "--query", "select 1"],
+                              stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"127.0.0.1", done.stderr)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,48 @@
+"""A PostgreSQL of the test's own: in a folder and on a port of its own, gone after it."""
+
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+
+PROGRAMS = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name), default=None)
+
+
+def as_owner(*command):
+    """It refuses to run as root."""
+    return [*(["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []), *map(str, command)]
+
+
+class Postgres:
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp())
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.source = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, "postgres")
+        self.data = self.folder / "data"
+        self._run("initdb", "--no-sync", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-D", self.data)
+        self._run("pg_ctl", "-w", "-D", self.data, "-l", self.folder / "log", "-o",
+                  f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off -c jit=off", "start")
+
+    def _run(self, program, *arguments):
+        done = subprocess.run(as_owner(PROGRAMS / program, *arguments), cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode != 0:
+            raise AssertionError(f"{program}: {done.stdout}")
+
+    def sql(self, text, data=None):
+        """What psql prints for it, without decoration."""
+        done = subprocess.run([PROGRAMS / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", text, self.source], check=False,
+                              input=data or b"", capture_output=True)
+        if done.returncode != 0:
+            raise AssertionError(f"{text}: {done.stderr.decode()}")
+        return done.stdout.decode()
+
+    def close(self):
+        self._run("pg_ctl", "-w", "-D", self.data, "-m", "immediate", "stop")
+        shutil.rmtree(self.folder)
