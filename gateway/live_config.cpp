@@ -39,9 +39,13 @@ void live_config::take_over_sources(served& next) {
             if (now_->shared->of().sources[i] == c) same = now_->sources[i];
         next.sources.push_back(same ? std::move(same) : open_source(c));
     }
+    std::erase_if(leaving_, [](const auto& s) { return s.use_count() == 1; });
     if (!now_) return;
     for (const std::shared_ptr<db::database>& s : now_->sources)
-        if (std::ranges::find(next.sources, s) == next.sources.end()) s->connections().retire();
+        if (std::ranges::find(next.sources, s) == next.sources.end()) {
+            s->connections().retire();
+            leaving_.push_back(s);
+        }
 }
 
 void live_config::take_over_lives(served& next) {
@@ -55,6 +59,13 @@ void live_config::take_over_lives(served& next) {
         if (same != before.end()) before.erase(same);
     }
     for (const auto& [identity, life] : before) life->end_after(drain_timeout_);
+}
+
+task<> live_config::recovered() {
+    const std::shared_ptr<const served> last = now_;
+    for (const std::shared_ptr<db::database>& s : leaving_) co_await s->connections().recovered();
+    if (!last) co_return;
+    for (const std::shared_ptr<db::database>& s : last->sources) co_await s->connections().recovered();
 }
 
 void live_config::drain() noexcept {

@@ -54,6 +54,9 @@ public:
     // Nothing new will come: connections that nobody uses are closed, and none is kept.
     void drain() noexcept;
 
+    // Waits until the databases have ended the queries that were given up.
+    task<> recovered();
+
     // Connections to upstreams, those of earlier snapshots included.
     std::size_t idle() const noexcept;
     std::size_t busy() const noexcept;
@@ -67,6 +70,8 @@ private:
     duration drain_timeout_;
     std::shared_ptr<const served> now_;
     std::vector<std::weak_ptr<upstream>> retired_; // still in use by requests of earlier snapshots
+    // The same. They are kept until the next change at least, so that they can still end what is given up last.
+    std::vector<std::shared_ptr<db::database>> leaving_;
 };
 
 } // namespace headgate::gateway

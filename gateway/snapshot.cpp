@@ -131,10 +131,10 @@ snapshot::route snapshot::compile(std::size_t index, const listener_config& l) {
         out.folder = std::move(*opened);
     }
     if (const auto* e = std::get_if<export_action>(&r.action)) {
-        auto parsed = db::query::parse(e->query, db::dialect::sqlite);
+        const auto found = std::ranges::find(config_.sources, e->source, &source_config::name);
+        auto parsed = db::query::parse(e->query, found->dialect());
         if (!parsed) throw std::runtime_error(fmt::format("route {}: query: {}", r.name, parsed.error().message));
         out.statement = std::make_shared<const db::query>(std::move(*parsed));
-        const auto found = std::ranges::find(config_.sources, e->source, &source_config::name);
         out.source = static_cast<std::size_t>(found - config_.sources.begin());
     }
     const auto place = [this](const std::string& name) {

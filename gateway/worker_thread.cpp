@@ -1,4 +1,5 @@
 #include <headgate/core/race.hpp>
+#include <headgate/core/sleep.hpp>
 
 #include <cstdio>
 #include <exception>
@@ -32,6 +33,10 @@ struct door {
 
 task<> until_drained(worker& w) { co_await w.drained(); }
 task<> until(abort_signal s) { co_await s.wait(); }
+task<> pause(duration d) { co_await sleep_for(d); }
+
+// How long databases may take to confirm that they have stopped what was given up.
+constexpr duration recovery_time = 5s;
 
 } // namespace
 
@@ -117,6 +122,7 @@ struct worker_thread::inside {
         co_await drain.signal().wait();
         on.drain();
         co_await race(until_drained(on), until(stop.signal()));
+        co_await race(on.config().recovered(), pause(recovery_time));
     }
 };
 

@@ -332,7 +332,9 @@ private:
         refers(path_of(path, "source"), "source", a.source, c_.sources);
         const config_mark* at = place(path_of(path, "query"));
         if (!at) return;
-        const auto parsed = db::query::parse(a.query, db::dialect::sqlite);
+        const auto source = std::ranges::find(c_.sources, a.source, &source_config::name);
+        if (source == c_.sources.end()) return; // whose SQL it is, is not known
+        const auto parsed = db::query::parse(a.query, source->dialect());
         if (!parsed)
             return errors_.add(*at, parsed.error().message + ", at byte " + std::to_string(parsed.error().offset));
         if (parsed->positions() != 0) return errors_.add(*at, "parameters need names: :name");

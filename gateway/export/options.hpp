@@ -1,6 +1,7 @@
 #pragma once
 
 #include <headgate/core/timer.hpp>
+#include <headgate/db/query.hpp>
 #include <headgate/io/pace.hpp>
 
 #include <cstdint>
@@ -15,11 +16,14 @@ namespace headgate::gateway {
 // A database that exports may ask.
 struct source_config {
     std::string name{};
-    std::string sqlite{};       // the file
+    std::string sqlite{};       // the file; or
+    std::string postgres{};     // as libpq takes it
     std::size_t pool_size = 4;  // connections, per worker
     std::size_t queue_max = 64; // requests that wait for one, per worker
     duration acquire_timeout = std::chrono::seconds(5);
     duration busy_timeout = std::chrono::seconds(5); // for a writer's lock
+
+    db::dialect dialect() const noexcept { return postgres.empty() ? db::dialect::sqlite : db::dialect::postgres; }
     bool operator==(const source_config&) const = default;
 };
 

@@ -15,6 +15,7 @@ import unittest
 
 from support import BINARY, RunCase, eventually
 from support.case import LeakCheck
+from support.postgres import PROGRAMS, Postgres
 
 ROWS = 20_000
 
@@ -320,6 +321,87 @@ class ExportConfigs(RunCase):
         self.write(self.listener() + "sources: {shop: {sqlite: /tmp/x.db}}\nroutes: [{match: {path: /x}, export: {source: shop, query: 'select :a', parameters: {a: {from: header, key: X-A}}}}]\n")
         done = subprocess.run([BINARY, "explain", "-c", str(self.file), "GET", "/x"], capture_output=True, text=True, check=True, timeout=20)
         self.assertRegex(done.stdout, r"rows of a query to the source shop[^\n]*\n    :a is text, from the header X-A\n(.|\n)*timeout +5m")
+
+
+
+@unittest.skipIf(PROGRAMS is None, "PostgreSQL is not installed")
+class OfPostgres(RunCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Postgres()
+        cls.addClassCleanup(cls.server.close)
+        cls.server.sql("create table orders as select i as id, case i % 2 when 0 then 'north' else 'south' end as region, i / 4.0 as total "
+                       "from generate_series(1, 100000) i")
+
+    def serve(self, sql, more="", server=""):
+        self.run_with(self.listener() + f"""
+sources: {{shop: {{postgres: '{self.server.source}', pool_size: 1}}}}
+routes:
+  - match: {{path_prefix: /exports/}}
+    export:
+        source: shop
+        query: {json.dumps(sql)}
+{more}
+""", workers=1, more=server)
+
+    def active(self):
+        return int(self.server.sql("select count(*) from pg_stat_activity where state <> 'idle' and pid <> pg_backend_pid() and backend_type = 'client backend'"))
+
+    def rest_is_now(self):
+        self._close_clients()
+        self._clients.clear()
+        self.leaks = eventually(lambda: LeakCheck(self.gateway, 1), 5, "the gateway is at rest")
+
+    def test_rows_with_a_bound_parameter(self):
+        self.serve("select * from orders where region = :region order by id", "        parameters: {region: {}}")
+        answer = self.client().exchange("GET", "/exports/x.csv?region=south")
+        rows = list(csv.reader(io.StringIO(answer.data.decode(), newline="")))
+        self.assertEqual((answer.status, rows[0], rows[1], len(rows)), (200, ["id", "region", "total"], ["1", "south", "0.25000000000000000000"], 50_001))
+        self.assertEqual(self.client().exchange("GET", "/exports/x.csv?region=" + "o'hara").data, b"id,region,total\r\n")
+        self.rest_is_now()
+
+    def test_who_leaves_ends_the_query_and_the_session_is_used_again(self):
+        self.serve("select i, repeat('x', 500), pg_backend_pid() from generate_series(1, 100000000) i")
+        for target in ("/exports/x.csv", "/exports/x.json"):
+            client = self.client(receive_buffer=65536)
+            client.request("GET", target)
+            self.assertEqual(client.recv_head().status, 200)
+            self.assertEqual(self.active(), 1)
+            client.reset()
+            eventually(lambda: self.active() == 0, 5, "the query is cancelled")
+        self.assertEqual(self.server.sql("select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"), "1\n")
+        self.rest_is_now()
+
+    def test_who_leaves_while_the_database_is_silent(self):
+        self.serve("select pg_sleep(3600)")
+        client = self.client()
+        client.request("GET", "/exports/x.csv")
+        eventually(lambda: self.active() == 1, 5)
+        client.close()
+        eventually(lambda: self.active() == 0, 5, "the query is cancelled")
+        self.log(end="client_closed")
+        self.rest_is_now()
+
+    def test_errors_and_a_limit_of_time(self):
+        self.serve("select 1 / (:n - 1) as a", "        parameters: {n: {type: integer}}")
+        self.assert_problem(self.client().exchange("GET", "/exports/x.csv?n=1"), 400)
+        self.assertEqual(self.client().exchange("GET", "/exports/x.csv?n=2").data, b"a\r\n1\r\n")
+        self.rest_is_now()
+
+    def test_a_query_that_takes_too_long(self):
+        self.serve("select pg_sleep(3600)", "        timeout: 300ms")
+        self.assert_problem(self.client().exchange("GET", "/exports/x.csv"), 504)
+        eventually(lambda: self.active() == 0, 5)
+        self.rest_is_now()
+
+    def test_the_end_of_the_gateway_is_the_end_of_the_query(self):
+        self.serve("select pg_sleep(3600)", server=", drain_timeout: 300ms")
+        client = self.client()
+        client.request("GET", "/exports/x.csv")
+        eventually(lambda: self.active() == 1, 5)
+        self.gateway.signal(signal.SIGTERM)
+        self.gateway.wait_exit()
+        eventually(lambda: self.active() == 0, 5, "the query is cancelled")
 
 
 if __name__ == "__main__":

@@ -12,12 +12,18 @@ using std::string_view;
 using so = source_config;
 
 constexpr config_field source_fields[] = {
-    required(text<&so::sqlite>("sqlite", formats::file, "A SQLite file, which is only read from. It must exist.")),
+    text<&so::sqlite>("sqlite", formats::file, "A SQLite file, which is only read from. It must exist."),
+    text<&so::postgres>(
+        "postgres", formats::any,
+        "A PostgreSQL server, as libpq takes it: postgres://user@host/database, or host=... dbname=.... "
+        "What it leaves out comes from PG* variables, .pgpass and service files."),
     count<&so::pool_size>("pool_size", 1, 1000, "Connections to it, per worker; who needs more waits."),
     count<&so::queue_max>("queue_max", 0, many, "How many requests may wait for one, per worker: 503."),
     time<&so::acquire_timeout>("acquire_timeout", "For a connection to become free, and to be made: 503."),
-    time<&so::busy_timeout>("busy_timeout", "For the lock of a writer: 503."),
+    time<&so::busy_timeout>("busy_timeout", "Of SQLite: for the lock of a writer: 503."),
 };
+constexpr string_view one_database[] = {"sqlite", "postgres"};
+constexpr config_alternatives source_alternatives[] = {{one_database, true}};
 
 using ep = export_parameter;
 
@@ -68,7 +74,7 @@ constexpr config_field export_fields[] = {
 
 } // namespace
 
-constinit const config_table source{"a source", "", source_fields, {}, "", &built_in<so>};
+constinit const config_table source{"a source", "", source_fields, source_alternatives, "", &built_in<so>};
 constinit const config_table query_parameter{"a parameter", "", parameter_fields, {}, "", &built_in<ep>};
 constinit const config_table export_rows{"export", "", export_fields, {}, "", &built_in<ea>};
 

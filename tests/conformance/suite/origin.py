@@ -48,7 +48,7 @@ class Origin:
             if request is None:
                 return
             if not request.complete:
-                if request.fields.get("Expect") and wire not in self.continued:
+                if request.fields.all("Expect") and wire not in self.continued:
                     self.continued.add(wire)
                     wire.push([CONTINUE])
                 return
