@@ -207,11 +207,13 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const identit
     const count_guard counted(worker_.requests);
     take_head(rq);
     if (last || number >= here->config->http.requests_per_connection_max) rq.keep_alive = false;
-    if (auto no = identify(rq))
-        co_await refuse(rq, std::move(*no));
-    else if (const snapshot::route* r = find_route(rq); !r)
-        co_await refuse(rq, {cause::no_route, 404, "no route takes this request"});
-    else if ((no = admit(rq, *r)))
+    auto no = identify(rq);
+    const snapshot::route* r = no ? nullptr : find_route(rq);
+    if (r)
+        no = admit(rq, *r);
+    else if (!no)
+        no = {cause::no_route, 404, "no route takes this request"};
+    if (no)
         co_await refuse(rq, std::move(*no));
     else if (const auto* p = std::get_if<proxy_action>(&r->config->action))
         co_await pass_on(rq, *r, *p);

@@ -19,8 +19,8 @@ struct asked {
 
 std::string text_of(const header_edits& e) {
     std::string out;
-    for (const auto& [name, value] : e.set) out += name + ": " + value + "\n";
-    for (const auto& [name, value] : e.add) out += "+" + name + ": " + value + "\n";
+    for (const auto& [name, value] : e.set) out.append(name).append(": ").append(value).append("\n");
+    for (const auto& [name, value] : e.add) out.append("+").append(name).append(": ").append(value).append("\n");
     return out;
 }
 

@@ -9,7 +9,7 @@ namespace {
 
 // "client scheme host" as the fields of a request from 10.0.0.1 say, which is trusted like all of 10.0.0.0/8 and
 // fd00::/8; or "malformed".
-std::string said(std::string fields, forwarded_fields which) {
+std::string said(const std::string& fields, forwarded_fields which) {
     const std::string text = "GET / HTTP/1.1\r\nHost: h\r\n" + fields + "\r\n";
     http::request_parser p;
     if (p.parse(text).state != http::parse_state::complete) return "not a head";

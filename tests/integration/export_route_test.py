@@ -13,7 +13,7 @@ import sqlite3
 import subprocess
 import unittest
 
-from support import BINARY, RunCase, eventually
+from support import BINARY, SANITIZED, Crowd, RunCase, eventually, request
 from support.case import LeakCheck
 from support.postgres import PROGRAMS, Postgres
 
@@ -333,9 +333,9 @@ class OfPostgres(RunCase):
         cls.server.sql("create table orders as select i as id, case i % 2 when 0 then 'north' else 'south' end as region, i / 4.0 as total "
                        "from generate_series(1, 100000) i")
 
-    def serve(self, sql, more="", server=""):
+    def serve(self, sql, more="", server="", pool="pool_size: 1"):
         self.run_with(self.listener() + f"""
-sources: {{shop: {{postgres: '{self.server.source}', pool_size: 1}}}}
+sources: {{shop: {{postgres: '{self.server.source}', {pool}}}}}
 routes:
   - match: {{path_prefix: /exports/}}
     export:
@@ -370,6 +370,40 @@ routes:
             client.reset()
             eventually(lambda: self.active() == 0, 5, "the query is cancelled")
         self.assertEqual(self.server.sql("select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"), "1\n")
+        self.rest_is_now()
+
+    def many(self, count, sql):
+        """A pool of four, and so many clients at once that read nothing yet. `:n` is how many rows there are."""
+        self.serve(sql, "        parameters: {n: {type: integer, default: \"100000000\"}}", pool="pool_size: 4, queue_max: 1000, acquire_timeout: 1m")
+        self.assertEqual(self.client().exchange("GET", "/exports/x.csv?n=1").status, 200)
+        self.rest_is_now()
+        crowd = Crowd(self.gateway.address, count, request("GET", "/exports/x.csv" + ("?n=12000" if count < 100 else "")), receive_buffer=16384)
+        self.adopt(crowd)
+        return crowd
+
+    def test_five_hundred_that_leave(self):
+        crowd = self.many(500, "select i, repeat('x', 500) as pad from generate_series(1, :n::int) i")
+        eventually(lambda: self.gateway.live()["requests"] == 500 and self.active() == 4, 20)
+        crowd.vanish(7)
+        eventually(lambda: self.active() == 0, 10, "all queries are cancelled")
+        for answer in [self.client().exchange("GET", "/exports/x.csv?n=3") for _ in range(5)]:
+            self.assertEqual((answer.status, answer.data.count(b"\r\n")), (200, 4))
+        self.rest_is_now()
+
+    @unittest.skipIf(SANITIZED, "300 MB are spooled and read")
+    def test_fifty_that_do_not_read_hold_no_connection(self):
+        crowd = self.many(50, "select i, repeat('x', 500) as pad from generate_series(1, :n::int) i")
+        eventually(lambda: self.gateway.live()["requests"] == 50, 20)
+        crowd.receive(100)  # each has had its turn
+        eventually(lambda: self.active() == 0, 20, "the database has done its part")
+        self.assertEqual(self.gateway.live()["requests"], 50, "nobody has read its six megabytes yet")
+        for sock in crowd.socks:
+            got = b""
+            while not got.endswith(b"\r\n0\r\n\r\n"):
+                data = sock.recv(1 << 20)
+                self.assertTrue(data, "an end after %d bytes" % len(got))
+                got = got[-10:] + data
+        crowd.close()
         self.rest_is_now()
 
     def test_who_leaves_while_the_database_is_silent(self):
