@@ -19,7 +19,6 @@ namespace {
 using namespace std::chrono_literals;
 using ::testing::AnyOf;
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 
 struct rows_seen {
     std::vector<std::string> columns;

@@ -97,7 +97,7 @@ TEST(precondition_test, Dates) {
 }
 
 TEST(precondition_test, IfRange) {
-    const auto holds = [](std::string value, std::int64_t at = now) {
+    const auto holds = [](const std::string& value, std::int64_t at = now) {
         return if_range_holds(asked(field_of("If-Range", value)).head(), {"\"t\"", modified}, at);
     };
     EXPECT_TRUE(if_range_holds(asked("").head(), {"\"t\"", modified}, now));

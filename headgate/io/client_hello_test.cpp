@@ -89,7 +89,7 @@ TEST(client_hello_test, WhatIsNotAsItMustBeIsRefused) {
         record(message(good + "x")),
         record(message(long_session)),
         record(message("\x02" + good.substr(1))),
-        record("\x01") + "\x15\x03\x01\x00\x02\x02\x28", // an alert in the midst
+        record("\x01") + std::string("\x15\x03\x01\x00\x02\x02\x28", 7), // an alert in the midst
         record("\x01") + "\x16\x02",
         hello(name("a.b") + name("a.b")),
         hello(name("")),

@@ -68,7 +68,7 @@ table one_row(row values) {
 class format_test : public testing::simulated_test {
 protected:
     template <class Stage>
-    std::string written(table t, Stage stage) {
+    std::string written(table t, const Stage& stage) {
         testing::sink_log<chunk> log;
         const outcome end = run(pipeline(rows_of(std::move(t)), stage, testing::recording_sink<chunk>(log)));
         error = end ? flow_error() : end.error();
@@ -89,7 +89,7 @@ protected:
         return out;
     }
     // The value alone.
-    std::string json(value v, json_options o = {}, value_type element = other, std::uint32_t oid = 0) {
+    std::string json(const value& v, json_options o = {}, value_type element = other, std::uint32_t oid = 0) {
         table t = one_row({v});
         t.columns[0].element = element;
         t.columns[0].database_type = oid;

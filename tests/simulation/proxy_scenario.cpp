@@ -104,8 +104,8 @@ private:
         c.server = worker_.options();
         c.listeners.push_back({.name = "proxy", .listen = worker_.options().listen, .http = o.http});
         gateway::upstream_config u{.name = "x", .options = o.upstream};
-        for (std::uint16_t port = 8000; port < 8001 + r.below(3); ++port)
-            u.endpoints.push_back({.where = {"127.0.0.1", port}});
+        for (std::uint64_t port = 8000; port < 8001 + r.below(3); ++port)
+            u.endpoints.push_back({.where = {"127.0.0.1", static_cast<std::uint16_t>(port)}});
         constexpr gateway::balancing_policy policies[] = {gateway::balancing_policy::least_request,
                                                           gateway::balancing_policy::round_robin,
                                                           gateway::balancing_policy::consistent_hash};
