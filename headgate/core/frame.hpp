@@ -15,8 +15,8 @@ void free_frame(void* frame, std::size_t bytes) noexcept;
 // How many frames this thread has allocated and not yet freed. After a flow has ended its share is back to zero.
 std::size_t live_frames() noexcept;
 
-// One coroutine of this thread among all: what a look at all of them goes through (stacks.hpp). It is linked for as long
-// as its frame lives, and must end on the thread on which it began.
+// One coroutine of this thread among all: what a look at all of them goes through (stacks.hpp). It is linked for as
+// long as its frame lives, and must end on the thread on which it began.
 struct frame_link {
     frame_link() noexcept : next(first), in(&first) {
         if (next) next->in = &next;
