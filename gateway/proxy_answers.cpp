@@ -115,7 +115,7 @@ task<> proxy::export_rows(request& rq, const snapshot::route& r, const export_ac
     rq.upstream.set(a.source);
     rq.life = rq.now->lives[r.place].get();
     export_counts counts;
-    const export_route with{worker_, a, *r.statement, *rq.now->sources[r.source]};
+    const export_route with{worker_, a, *r.statement, *rq.now->sources[r.source], *r.spool};
     auto end = co_await attempt(serve_export(rq, with, std::move(*plan), &counts));
     if (end) {
         rq.why = cause::complete;
