@@ -308,9 +308,10 @@ task<upstream_lease> exchange(request& rq, route r) {
                 co_return std::move(t.up);
             }
             set_cookie(rq, c, t.up.home());
-            const bool reusable = co_await send_response(rq, c.at, t.up);
+            if (c.at.spool) t.up.keep(std::move(c.permit)); // which is to go with the connection
+            const bool reusable = co_await send_response(rq, c.at, t.up, c.share);
             t.uploading.stop();
-            part(t.up, rq.uploaded, reusable);
+            if (t.up) part(t.up, rq.uploaded, reusable);
             co_return upstream_lease();
         }
         t.uploading.stop();

@@ -273,7 +273,8 @@ task<> proxy::pass_on(request& rq, const snapshot::route& r, const proxy_action&
     upstream* const to = rq.now->upstreams[r.choose(requests_++)].get();
     upstream* const fallback = r.fallback ? rq.now->upstreams[*r.fallback].get() : nullptr;
     rq.life = rq.now->lives[r.place].get();
-    auto end = co_await attempt(exchange(rq, {worker_, a, a.options, to, fallback, r.config->match.matched_prefix()}));
+    auto end = co_await attempt(
+        exchange(rq, {worker_, a, a.options, to, fallback, r.config->match.matched_prefix(), r.spool}));
     rq.parsers.release();
     if (end && *end) co_return co_await relay_switched(rq, a.options, std::move(*end));
     if (end) {

@@ -191,7 +191,7 @@ task<> serve_export(request& rq, export_route r, export_plan plan, export_counts
     export_sink to(rq, http::body_sink(rq.client, framing, std::move(head), a.client_pace()), counts, plan.trailers);
     const row_limit rows{counts, a.rows_max};
     const byte_limit bytes{counts, a.bytes_max};
-    const spooled spool(a.spool_memory, a.spool_disk);
+    const spooled spool(a.spool_memory, a.spool_disk, r.spool);
     const format_stage format(plan.format);
     counts->asked = executor::current().now();
     const outcome end =

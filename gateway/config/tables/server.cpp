@@ -21,6 +21,16 @@ constexpr config_field name_fields[] = {
     count<&no::tries>("tries", 1, 100, "Rounds over all servers."),
 };
 
+using sl = spool_limits;
+
+constexpr config_field spool_fields[] = {
+    by_default("$TMPDIR, or /var/tmp",
+               text<&sl::directory>("directory", formats::file, "Where the files are made. They have no names there.")),
+    or_none(size<&sl::disk_limit>("disk_limit", 0, 1024 * tib,
+                                  "What all of them together take on disk, over all workers. At the limit, as when the "
+                                  "disk is full, upstreams and databases are read at their clients' speed.")),
+};
+
 constexpr config_field server_fields[] = {
     by_default("one per core", count<&so::workers>("workers", 1, 1024,
                                                    "Threads, each with its own event loop and listeners. A Unix socket "
@@ -55,6 +65,7 @@ constexpr config_field server_fields[] = {
             "What all streams together hold in buffers, and a share for each request. As it comes nearer streams "
             "get smaller buffers; at it, requests are answered 503 and connections of tcp listeners reset."))),
     section<&so::resolver>("resolver", tables::names, "How the names of endpoints are looked up."),
+    section<&so::spool>("spool", tables::spool, "What is read ahead of slow clients, beyond memory."),
     count<&so::splice_pipes_max>("splice_pipes_max", 0, many, "Kernel pipes per worker. Streams beyond are copied."),
     time<&so::alive, &tcp_liveness::probe_after>("tcp_keepalive_time",
                                                  "Without traffic until a peer, client or upstream, is probed. Without "
@@ -77,6 +88,7 @@ constexpr config_field admin_fields[] = {
 
 constinit const config_table admin{"admin", "", admin_fields, {}, "", &built_in<ao>};
 constinit const config_table names{"resolver", "", name_fields, {}, "", &built_in<no>};
+constinit const config_table spool{"spool", "", spool_fields, {}, "", &built_in<sl>};
 constinit const config_table server{"server", "", server_fields, {}, "", &built_in<so>};
 
 } // namespace headgate::gateway::tables
