@@ -41,6 +41,7 @@ struct server_options {
     duration drain_timeout = 10s;
     duration upgrade_timeout = 60s;            // for a new process to be ready
     duration certificate_check_interval = 10s; // from looking for changed certificates to looking again
+    duration loop_stall_threshold = 25ms;      // from when a worker that does not come back to its loop is told of
     bool access_log = true;
     std::size_t connections_max = 10'000;       // client connections per worker; more are refused with 503
     std::size_t connections_per_client_max = 0; // over all workers; more are refused with 429; 0 for no limit

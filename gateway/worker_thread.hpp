@@ -2,6 +2,7 @@
 
 #include <headgate/core/abort.hpp>
 #include <headgate/core/memory_budget.hpp>
+#include <headgate/core/stacks.hpp>
 #include <headgate/io/linux_kernel.hpp>
 
 #include <atomic>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include <gateway/inheritance.hpp>
+#include <gateway/post_mortem/loop_watch.hpp>
 #include <gateway/worker.hpp>
 
 namespace headgate::gateway {
@@ -33,12 +35,13 @@ public:
         access_log* log = nullptr;
         client_table* clients = nullptr;
         memory_budget* budget = nullptr;
+        loop_watch* watch = nullptr;   // none if it is not watched
         offload_pool* files = nullptr; // none as long as no route reads files; set before such a one is prepared
         std::function<void()> ended;   // called on the worker's thread when it has drained or stopped
     };
 
-    // Starts the thread. Throws if it cannot be started.
-    explicit worker_thread(const shared& s);
+    // Starts the thread, the one of this number. Throws if it cannot be started.
+    worker_thread(const shared& s, std::size_t number);
     worker_thread(const worker_thread&) = delete;
     worker_thread& operator=(const worker_thread&) = delete;
     ~worker_thread();
@@ -61,6 +64,8 @@ public:
     void drain();
     void abort();
     live_counts live();
+    // Its coroutines; nothing if it does not answer in time.
+    std::optional<std::vector<stack_frame>> stacks(duration limit);
 
     // Asks the worker whether it works, if it has answered before.
     void probe();
@@ -73,6 +78,7 @@ private:
     void call_and_wait(std::function<void(inside&)> f);
 
     const shared& shared_;
+    const std::size_t number_;
     std::atomic<bool> answered_ = true;
     inside* inside_ = nullptr; // on the worker's thread; until it is told to leave
     std::thread thread_;

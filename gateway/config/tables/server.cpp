@@ -36,6 +36,9 @@ constexpr config_field server_fields[] = {
     or_none(time<&so::certificate_check_interval>(
         "certificate_check_interval", "How often the files of TLS are looked at. If one has changed, all are "
                                       "read again, and served if they are right. none: only at a reload.")),
+    or_none(time<&so::loop_stall_threshold>(
+        "loop_stall_threshold", "A worker that does not come back to its event loop for as long holds up all that it "
+                                "serves: that is told on standard error, with its stack. none: it is not watched.")),
     flag<&so::access_log>("access_log", "A line per request on standard output."),
     count<&so::connections_max>("connections_max", 1, many,
                                 "Client connections per worker. More are answered 503, or reset on a tcp listener."),
