@@ -92,15 +92,15 @@ class Top(FakeCase):
     def test_filters_and_sorts(self):
         self.fake_gateway("everything")
         t = self.top(columns=130)
-        t.wait_for(r"14 shown, longest stalled")
+        t.wait_for(r"^14 shown, longest stalled")
         t.type("s")
         t.wait_for(r"most bytes held")
         t.wait_for(r"^> client.*sales-2026")
         t.type("/orders\r")
-        t.wait_for(r'4 shown, most bytes held, with "orders"')
+        t.wait_for(r'^4 shown, most bytes held, with "orders"')
         self.assertNotIn("sales", t.text())
         t.type("/\x7f\x7f\x7f\x7f\x7f\x7f\r")
-        t.wait_for(r"14 shown, most bytes held")
+        t.wait_for(r"^14 shown, most bytes held")
         t.type("\x1b[B")
         t.wait_for(r"(?s)sales-2026\S*\n> ")
 
