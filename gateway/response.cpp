@@ -121,6 +121,7 @@ task<> send_compressed(request& rq, const route& r, upstream_lease& up, body_fra
     std::uint64_t plain = 0;
     tally_counts sent;
     const auto end = co_await pipeline(
+        rq.flow.down().watched(),
         http::body_source{.from = &up.connection(),
                           .in = &up.in(),
                           .framing = from,
@@ -168,6 +169,8 @@ task<bool> send_response(request& rq, const route& r, upstream_lease& up, retry_
     rq.status = head.status;
     rq.answered = true;
     rq.parsers.release();
+    rq.flow.first_byte();
+    rq.flow.enter(flow_phase::body);
 
     if (r.spool) {
         co_await send_spooled(rq, r, {up, share, from, at_hand, reusable}, to, std::move(out), coding);
@@ -188,7 +191,8 @@ task<bool> send_response(request& rq, const route& r, upstream_lease& up, retry_
         const pace_limits client = r.options.client_pace();
         byte_rate rate(r.options.response_rate_max);
         const auto sent =
-            co_await pipeline(http::body_source{.from = &up.connection(),
+            co_await pipeline(rq.flow.down().watched(),
+                              http::body_source{.from = &up.connection(),
                                                 .in = &up.in(),
                                                 .framing = from,
                                                 .decoder = &decoder,

@@ -23,6 +23,7 @@ struct export_counts {
     std::uint64_t rows = 0;
     std::uint64_t bytes = 0;              // of the formatted rows, not compressed
     time_point asked{};                   // when the database was first asked
+    live_flow* flow = nullptr;            // is told when the database is held; may be null
     std::optional<time_point> released{}; // when the database had given its last row, and its connection was free
 };
 
