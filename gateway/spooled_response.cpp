@@ -115,9 +115,9 @@ task<> send_spooled(request& rq, const route& r, arriving_response from, body_fr
     client_sink sink(rq, std::move(body), r.options.response_rate_max, has_trailers ? &decoder : nullptr);
     const spooled spool(r.options.response.spool_memory, r.options.response.spool_disk, *r.spool);
     const outcome end = coding.empty()
-                            ? co_await pipeline(std::move(source), spool, std::move(sink))
-                            : co_await pipeline(std::move(source), encoder(coding, r.options.compression.level), spool,
-                                                std::move(sink));
+                            ? co_await pipeline(rq.flow.down().watched(), std::move(source), spool, std::move(sink))
+                            : co_await pipeline(rq.flow.down().watched(), std::move(source),
+                                                encoder(coding, r.options.compression.level), spool, std::move(sink));
     if (end) co_return;
     const flow_error& e = end.error();
     rq.why = cause_of_end(e);

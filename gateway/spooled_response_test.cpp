@@ -148,6 +148,12 @@ TEST_F(spooled_response_test, TheUpstreamIsFreeWhileTheClientStandsStill) {
     EXPECT_EQ(levels[1].used, levels[0].used);
     EXPECT_EQ(levels[1].limit, unlimited);
     EXPECT_EQ(on->config().now()->upstreams[0]->budget().active(), 0u);
+    const flow_page seen = on->flows.select({});
+    ASSERT_EQ(seen.flows.size(), 1u);
+    EXPECT_FALSE(seen.flows[0].holding);
+    EXPECT_LT(*seen.flows[0].hold, 500ms);
+    EXPECT_GT(seen.flows[0].age, 900ms);
+    EXPECT_GT(seen.flows[0].held.held, 500'000u);
 
     ask(quick);
     quick.reads.abort();
