@@ -203,6 +203,17 @@ TEST_F(spooled_response_test, AResponseThatEndsWithItsConnection) {
     EXPECT_EQ(body_of(v), body_bytes(1, 0, large));
 }
 
+// With its head alone, after which nothing comes for a while.
+TEST_F(spooled_response_test, TheHeadDoesNotWaitForTheBody) {
+    answer({"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"});
+    visitor v;
+    v.reads.abort();
+    ask(v);
+    sim().advance(1s);
+    EXPECT_TRUE(v.got.starts_with("HTTP/1.1 200 OK\r\n") && v.got.ends_with("\r\n\r\n")) << v.got;
+    EXPECT_EQ(live().upstream_busy, 1u);
+}
+
 TEST_F(spooled_response_test, ResponsesWithoutABody) {
     answer({"HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 304 Not Modified\r\nContent-Length: 1000\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
