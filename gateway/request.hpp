@@ -14,6 +14,7 @@
 #include <gateway/live_config.hpp>
 #include <gateway/request_id.hpp>
 #include <gateway/short_text.hpp>
+#include <gateway/trace/record.hpp>
 
 namespace headgate::gateway {
 
@@ -105,7 +106,9 @@ struct request {
     memory_charge memory{};       // what it may take beside the bytes of its bodies
     const route_life* life = nullptr; // of its route; set before it is passed on
     std::string_view coding{};        // that the client wants, of those the route compresses with; lives as long as it
-    endpoint_pool* asked = nullptr;   // the endpoint whose answer tells whether it is well; null when it has told
+    const snapshot::route* route = nullptr; // that takes it; null for none
+    request_trace trace{};
+    endpoint_pool* asked = nullptr; // the endpoint whose answer tells whether it is well; null when it has told
 };
 
 } // namespace headgate::gateway

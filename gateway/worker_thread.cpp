@@ -42,7 +42,7 @@ constexpr duration recovery_time = 5s;
 
 // What is on the worker's thread. Connections use the services, so they go before them.
 struct worker_thread::inside {
-    explicit inside(const shared& s) : with(s), home(os), on(home, s.options, s.log, s.clients) {}
+    explicit inside(const shared& s) : with(s), home(os), on(home, s.options, s.log, s.clients, s.traces) {}
     ~inside() { on.close(); }
 
     const shared& with;

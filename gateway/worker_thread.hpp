@@ -32,6 +32,7 @@ public:
         server_options options;
         access_log* log = nullptr;
         client_table* clients = nullptr;
+        tracer* traces = nullptr;
         memory_budget* budget = nullptr;
         offload_pool* files = nullptr; // none as long as no route reads files; set before such a one is prepared
         std::function<void()> ended;   // called on the worker's thread when it has drained or stopped
