@@ -1,8 +1,11 @@
 """A client that can be told how to behave. It reads what it is told to read, and no more."""
 
+import hashlib
 import os
 import socket
 import struct
+import time
+import zlib
 
 BLOCK = 1 << 20
 
@@ -10,7 +13,7 @@ BLOCK = 1 << 20
 class Client:
     """One connection with one request on it, sent on construction (a body: with send_body)."""
 
-    def __init__(self, address, target, name, method="GET", body_bytes=0, receive_buffer=None):
+    def __init__(self, address, target, name, method="GET", body_bytes=0, receive_buffer=None, fields=""):
         self.name = name
         self.body_bytes = body_bytes
         self.body_read = 0
@@ -22,7 +25,7 @@ class Client:
         self.socket.connect(address)
         length = f"Content-Length: {body_bytes}\r\n" if body_bytes else ""
         self.socket.sendall((f"{method} {target} HTTP/1.1\r\nHost: demo\r\nX-Request-Id: {name}\r\n{length}"
-                             "Connection: close\r\n\r\n").encode())
+                             f"{fields}Connection: close\r\n\r\n").encode())
         self.first = b""
 
     def read_head(self):
@@ -68,6 +71,15 @@ class Client:
             text += more
         return text.decode()
 
+    def read_to_end(self):
+        """The body as it came, framing included, up to the end of the connection."""
+        self.read_head()
+        text = self.first
+        while more := self.socket.recv(65536):
+            text += more
+        self.close()
+        return text
+
     def send_body(self, show=None):
         """Sends the request's body; gives how many bytes of it the origin says it has got."""
         block, sent, shown = os.memfd_create("upload"), 0, 0
@@ -89,3 +101,52 @@ class Client:
         if reset:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
+
+
+class SlowDownload:
+    """Reads a chunked response, which is a gzipped file, at so many bytes per second; knows what was in it."""
+
+    SLICES = 20  # per second
+
+    def __init__(self, client, rate):
+        self.client, self.rate = client, rate
+        self.received = 0
+        self.lines = 0
+        self.seconds = None
+        self.trailers = {}
+        self.digest = hashlib.sha256()
+        self.inflate = zlib.decompressobj(31)
+
+    def run(self):
+        """After the head has been read. What goes wrong is for those who look at what has been received."""
+        begun = time.monotonic()
+        data = self.client.first
+        while not self.take(data):
+            time.sleep(max(0, begun + self.received / self.rate - time.monotonic()))
+            if not (more := self.client.socket.recv(self.rate // self.SLICES)):
+                break
+            self.received += len(more)
+            data = self.rest + more
+        self.seconds = time.monotonic() - begun
+        self.client.close()
+
+    def take(self, data):
+        """What is whole of these bytes; keeps the rest. True at the end of the body."""
+        while True:
+            self.rest = data
+            size, found, after = data.partition(b"\r\n")
+            if not found:
+                return False
+            length = int(size, 16)
+            if length == 0:
+                head, found, _ = data.partition(b"\r\n\r\n")
+                if not found:
+                    return False
+                fields = (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:])
+                self.trailers = {name.lower(): value.strip() for name, _, value in fields}
+                return True
+            if len(after) < length + 2:
+                return False
+            self.digest.update(after[:length])
+            self.lines += self.inflate.decompress(after[:length]).count(b"\n")
+            data = after[length + 2:]

@@ -16,9 +16,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from client import Client  # noqa: E402
+from exports import show_exports  # noqa: E402
 from gateway import Gateway, MemoryWatch, wait_until  # noqa: E402
 from origin import FIRST_CHUNK, PATHS, Origin  # noqa: E402
 from screen import Screen, milliseconds, size  # noqa: E402
+from shop import Shop  # noqa: E402
 
 MIB = 1 << 20
 MEMORY_GROWTH_MAX = 8 * MIB
@@ -32,8 +34,11 @@ class Demo:
         self.sanitized = bool(os.environ.get("HEADGATE_SANITIZE"))  # then memory and time say nothing
         self.screen = Screen()
         self.origin = Origin()
-        self.gateway = Gateway(options.gateway, f"http://127.0.0.1:{self.origin.port}",
-                               ["--first-byte-timeout", f"{FIRST_BYTE_TIMEOUT * 1000:.0f}ms", "--drain-timeout", "1s"])
+        folder = Path(options.gateway).resolve().parent / "demo"
+        self.shop = Shop(folder, 20_000 if self.quick else 1_000_000, self.show_making)
+        self.gateway = Gateway(options.gateway, {
+            "DEMO_ORIGIN_PORT": str(self.origin.port), "DEMO_SHOP": str(self.shop.file),
+            "DEMO_FIRST_BYTE_TIMEOUT": f"{FIRST_BYTE_TIMEOUT * 1000:.0f}ms"})
         self.numbers = iter(range(1, 1 << 30))
 
     def request(self, target, **options):
@@ -55,11 +60,12 @@ class Demo:
 
     def run(self):
         self.screen.line(f"origin  http://127.0.0.1:{self.origin.port}")
-        self.screen.line(f"gateway {self.gateway.url}  (pid {self.gateway.process.pid})")
+        self.screen.line(f"gateway {self.gateway.url}  (pid {self.gateway.process.pid}; demo/headgate.yaml)")
         self.request("/hello").read_all()
+        self.request("/exports/last.csv").read_to_end()
         before = self.at_rest()
         for scene in (self.large_bodies, self.client_vanishes, self.slow_client, self.upstream_dies,
-                      self.upstream_stalls):
+                      self.upstream_stalls, self.exports):
             try:
                 scene()
             except OSError as problem:
@@ -177,6 +183,14 @@ class Demo:
                    flow.ended.is_set())
         client.close()
 
+    def exports(self):
+        show_exports(self)
+
+    def show_making(self, made, orders):
+        if made == 0:
+            self.screen.line(f"Making the database of a shop, once: {orders:,} orders.", "dim")
+        self.screen.progress(f"{made:,} orders")
+
     # ---- before and after --------------------------------------------------------------------------------------------
 
     def at_rest(self):
@@ -186,7 +200,8 @@ class Demo:
         return self.gateway.sockets() - live.get("upstream_idle", 0), live
 
     def nothing_left(self, before):
-        self.screen.scene("6. What is left of all that", "Nothing, but pooled connections to the upstream.")
+        self.screen.scene("7. What is left of all that",
+                          "Nothing, but pooled connections to the upstream and to the database.")
         sockets, live = self.at_rest()
         names = ("connections", "requests", "upstream_busy", "buffer_bytes", "pipes")
         left = [f"{name}={live[name]}" for name in names if live.get(name, 0)]
@@ -206,6 +221,7 @@ class Demo:
             quote = "'" if "'" in path else ""
             screen.line(f"  curl {quote}{self.gateway.url}{path}")
         screen.line(f"  curl {self.gateway.url}/echo -d 'some text'")
+        screen.line(f"  curl {self.gateway.url}/exports/orders.ndjson | head")
         screen.line("Its access log follows. Ctrl-C ends it.", "bold")
         self.gateway.pass_through(lambda line: screen.line(line, "dim"))
         self.gateway.process.wait()
@@ -233,6 +249,8 @@ def main():
     options = parse_arguments()
     if not shutil.which("curl"):
         sys.exit("demo: curl is not installed (apt-get install curl)")
+    if not os.access(options.gateway, os.X_OK):
+        sys.exit(f"demo: there is no gateway at {options.gateway}. ./dev build makes one.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     demo = Demo(options)
     good = False

@@ -10,17 +10,18 @@ import threading
 import time
 from pathlib import Path
 
+CONFIG = Path(__file__).resolve().parent / "headgate.yaml"
+
 
 class Gateway:
     """A running gateway. Its log lines are kept until `pass_through` is called, and printed from then on."""
 
-    def __init__(self, program, upstream, options):
-        if not os.access(program, os.X_OK):
-            sys.exit(f"demo: there is no gateway at {program}. ./dev build makes one.")
-        listen = "127.0.0.1:8080" if port_is_free(8080) else "127.0.0.1:0"
-        self.command = [program, "proxy", "--to", upstream, "--listen", listen, *options]
-        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True)
+    def __init__(self, program, values):
+        """`values` are those of the variables in headgate.yaml, but for the port."""
+        port = "8080" if port_is_free(8080) else "0"
+        self.process = subprocess.Popen([program, "run", "-c", CONFIG], env=os.environ | values | {"DEMO_PORT": port},
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True, errors="replace", start_new_session=True)
         self.changed = threading.Condition()
         self.log, self.errors = [], []
         self.show = None

@@ -103,6 +103,7 @@ task<> try_once(request& rq, course& c, outgoing& out, one_try& t, const place& 
         co_return;
     }
     if (!c.permit) {
+        if (!to.limit().free()) rq.flow.enter(flow_phase::queue);
         auto admitted = co_await to.admit();
         if (!admitted) {
             t.failure = not_admitted(admitted.error());
@@ -121,6 +122,7 @@ task<> try_once(request& rq, course& c, outgoing& out, one_try& t, const place& 
     if (!c.stale) t.up = first.reuse();
     if (!t.up) {
         rq.trace.mark(&traced_attempt::connecting);
+        rq.flow.enter(flow_phase::connect);
         auto made = co_await connect(rq, to, first, c.key);
         if (made) rq.trace.mark(&traced_attempt::connected);
         if (!made) {
@@ -130,8 +132,11 @@ task<> try_once(request& rq, course& c, outgoing& out, one_try& t, const place& 
         t.up = std::move(*made);
     }
     rq.asked = &t.up.home();
+    t.up.tell(rq.flow);
+    rq.flow.enter(flow_phase::send);
     if (!out.at_hand()) {
         t.unsent = false;
+        rq.flow.uploads();
         t.uploading.start(out.upload(rq, r, t.up), at);
     } else {
         std::array<iovec, 2> parts{{{out.head().data(), out.head().size()}, {out.body().data(), out.body().size()}}};
@@ -139,6 +144,7 @@ task<> try_once(request& rq, course& c, outgoing& out, one_try& t, const place& 
                                                                   r.options.upstream_idle_timeout);
         t.unsent = !written && parts[0].iov_len == out.head().size();
         rq.sent = executor::current().turn_time();
+        rq.flow.enter(flow_phase::wait);
         // What was not taken is not lost yet: the upstream may have answered, or it is a connection to replace.
         if (!written && written.error() == errc::timed_out) {
             t.failure = {.why = cause::upstream_idle, .code = errc::idle};
@@ -180,7 +186,7 @@ void judge(request& rq, course& c, const one_try& t) {
 }
 
 // How long to wait until the request is sent to the same upstream once more; nothing if it is not.
-std::optional<duration> pause_before_retry(const request& rq, course& c, const one_try& t) {
+std::optional<duration> pause_before_retry(request& rq, course& c, const one_try& t) {
     const retry_options& o = c.at.options.retries;
     if (c.retries >= o.num_retries) return std::nullopt;
     duration least{};
@@ -195,6 +201,7 @@ std::optional<duration> pause_before_retry(const request& rq, course& c, const o
     const duration pause = std::max(least, back_off(o, c.retries + 1, c.at.upstream->chance()));
     if (pause >= rq.answer_by - executor::current().turn_time() || !c.share.begin_retry()) return std::nullopt;
     ++c.retries;
+    rq.flow.mark(flow_mark::retry);
     ++c.at.upstream->counts().retries;
     c.permit.release();
     return pause;
@@ -228,10 +235,12 @@ task<upstream_lease> open_tunnel(request& rq, route r) {
     rq.in.consume(rq.parsers->request.head().head_bytes);
     rq.parsers.release();
     rq.uploaded = true;
+    rq.flow.enter(flow_phase::queue);
     auto permit = co_await r.upstream->admit();
     if (!permit) co_await give_up(rq, r, not_admitted(permit.error()));
     circuit_pass pass = r.upstream->circuit().enter(executor::current().turn_time());
     if (!pass) co_await give_up(rq, r, circuit_is_open());
+    rq.flow.enter(flow_phase::connect);
     auto connected = co_await connect(rq, *r.upstream, r.upstream->pick(key), key);
     pass.report(connected.has_value(), executor::current().turn_time());
     if (!connected) co_await give_up(rq, r, {.why = cause_of_connect(connected.error()), .code = connected.error()});
@@ -295,6 +304,7 @@ task<upstream_lease> exchange(request& rq, route r) {
     place& at = co_await here();
     const peer_watch client_watch(rq.client, at, client_side);
     const abort_watch drain_watch(rq.life->ended(), at);
+    const abort_point by_operator(rq.flow, at);
     co_await checkpoint(); // for a client that has gone already nothing is begun
 
     if (rq.verb == http::method::connect) co_return co_await open_tunnel(rq, r);
@@ -327,10 +337,11 @@ task<upstream_lease> exchange(request& rq, route r) {
                 co_return std::move(t.up);
             }
             set_cookie(rq, c, t.up.home());
-            const bool reusable = co_await send_response(rq, c.at, t.up);
+            if (c.at.spool) t.up.keep(std::move(c.permit)); // which is to go with the connection
+            const bool reusable = co_await send_response(rq, c.at, t.up, c.share);
             rq.trace.mark(&traced_attempt::ended);
             t.uploading.stop();
-            part(t.up, rq.uploaded, reusable);
+            if (t.up) part(t.up, rq.uploaded, reusable);
             co_return upstream_lease();
         }
         t.uploading.stop();

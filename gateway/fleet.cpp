@@ -1,5 +1,7 @@
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include <gateway/fleet.hpp>
 #include <gateway/machine_memory.hpp>
 
@@ -26,11 +28,15 @@ fleet::fleet(const config& c, loop& main, access_log* log, tracer* traces, endin
     if (options_.connections_per_client_max != 0) clients_.emplace(options_.connections_per_client_max);
     if (options_.memory_limit == 0) options_.memory_limit = machine_memory() / 2;
     if (options_.memory_limit != unlimited) budget_.emplace(std::max(options_.memory_limit, memory_limit_min));
+    if (options_.loop_stall_threshold != forever)
+        watch_.emplace(options_.loop_stall_threshold,
+                       [](const std::string& text) { std::fputs(text.c_str(), stderr); });
     shared_ = {.options = options_,
                .log = log,
                .clients = clients_ ? &*clients_ : nullptr,
                .traces = traces,
                .budget = budget_ ? &*budget_ : nullptr,
+               .watch = watch_ ? &*watch_ : nullptr,
                .ended = [&main, &e] {
                    call_on(main, [&e] {
                        if (--e.running == 0) e.all_ended.abort();
@@ -40,7 +46,7 @@ fleet::fleet(const config& c, loop& main, access_log* log, tracer* traces, endin
 
 void fleet::start() {
     while (workers_.size() < options_.workers) {
-        workers_.push_back(std::make_unique<worker_thread>(shared_));
+        workers_.push_back(std::make_unique<worker_thread>(shared_, workers_.size()));
         ++endings_.running;
     }
 }
@@ -120,6 +126,13 @@ void fleet::abort() {
     for (const auto& w : workers_) w->abort();
 }
 
+std::vector<worker_stacks> fleet::stacks() {
+    constexpr duration answer_time = std::chrono::seconds(1);
+    std::vector<worker_stacks> all;
+    for (const auto& w : workers_)
+        all.push_back({.name = fmt::format("worker {}", all.size()), .frames = w->stacks(answer_time)});
+    return all;
+}
 live_counts fleet::live() {
     live_counts all;
     for (const auto& w : workers_) all += w->live();

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include <gateway/post_mortem/dump.hpp>
 #include <gateway/worker_thread.hpp>
 
 namespace headgate::gateway {
@@ -45,6 +46,8 @@ public:
     bool running() const noexcept { return endings_.running != 0; }
 
     live_counts live();
+    // The coroutines of all workers. One that does not answer within a second is left out.
+    std::vector<worker_stacks> stacks();
 
     // Asks all workers whether they work; all_answered() tells whether all have done so since.
     void probe();
@@ -59,6 +62,7 @@ private:
     endings& endings_;
     std::optional<client_table> clients_;
     std::optional<memory_budget> budget_;
+    std::optional<loop_watch> watch_;
     std::optional<offload_pool> files_; // from when a route serves files; outlives the workers
     worker_thread::shared shared_;
     bound_addresses bound_;

@@ -85,7 +85,8 @@ task<> outgoing::upload(request& rq, const route& r, upstream_lease& up) {
     const pace_limits upstream = r.options.upstream_pace();
     byte_rate rate(r.options.request_rate_max);
     const auto sent =
-        co_await pipeline(http::body_source{.from = &rq.client,
+        co_await pipeline(rq.flow.up().watched(),
+                          http::body_source{.from = &rq.client,
                                             .in = &rq.in,
                                             .framing = rest,
                                             .decoder = kept_ ? &kept_->decoder : &own,
@@ -96,6 +97,7 @@ task<> outgoing::upload(request& rq, const route& r, upstream_lease& up) {
     if (sent) {
         rq.uploaded = true;
         rq.sent = executor::current().turn_time();
+        rq.flow.sent();
         co_return;
     }
     const flow_error& e = sent.error();

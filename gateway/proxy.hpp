@@ -50,7 +50,7 @@ private:
     task<> send(request& rq, chunk answer);
     bool may_persist(const request& rq) const noexcept;
     task<> linger(request& rq);
-    void log(const request& rq);
+    void log(request& rq);
 
     const std::shared_ptr<const served>& current() const noexcept { return last ? last : worker_.config().now(); }
 

@@ -11,6 +11,7 @@
 
 #include <gateway/admin/http_server.hpp>
 #include <gateway/fleet.hpp>
+#include <gateway/post_mortem/symbols.hpp>
 #include <gateway/server.hpp>
 #include <gateway/service_manager.hpp>
 #include <gateway/successor.hpp>
@@ -248,6 +249,7 @@ private:
     std::vector<admin::endpoint> endpoints() {
         return {{"GET", "/livez", [this] { return answer_livez(); }},
                 {"GET", "/readyz", [this] { return answer_readyz(); }},
+                {"GET", "/api/v1/dump", [this] { return answer_dump(); }},
                 {"POST", "/api/v1/reload", [this] { return answer_reload(); }},
                 {"POST", "/api/v1/upgrade", [this] { return upgrade(); }},
                 {"POST", "/api/v1/drain", [this] { return answer_drain(); }}};
@@ -256,6 +258,12 @@ private:
     task<admin::answer> answer_readyz() {
         if (ready_) co_return admin::answer{.text = "ok\n"};
         co_return admin::answer{.status = 503, .text = "the gateway is draining\n"};
+    }
+    task<admin::answer> answer_dump() {
+        const symbols names;
+        std::string text = fmt::format("headgate {}, process {}\n", HEADGATE_VERSION, ::getpid());
+        for (const worker_stacks& s : workers_.stacks()) text += "\n" + text_of(s, names);
+        co_return admin::answer{.text = std::move(text)};
     }
     task<admin::answer> answer_reload() {
         if (!ready_) co_return admin::answer{.status = 409, .text = "the gateway is draining\n"};

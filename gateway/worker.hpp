@@ -12,6 +12,7 @@
 #include <gateway/access_log.hpp>
 #include <gateway/client_table.hpp>
 #include <gateway/live_config.hpp>
+#include <gateway/observe/flow_registry.hpp>
 #include <gateway/options.hpp>
 #include <gateway/trace/tracer.hpp>
 
@@ -120,6 +121,8 @@ public:
 
     // How many requests or tunnels are in progress; kept by the services.
     std::size_t requests = 0;
+    // Those that live, and the last that have ended.
+    flow_registry flows{};
 
 private:
     friend idle_connection;

@@ -42,8 +42,13 @@ constexpr duration recovery_time = 5s;
 
 // What is on the worker's thread. Connections use the services, so they go before them.
 struct worker_thread::inside {
-    explicit inside(const shared& s) : with(s), home(os), on(home, s.options, s.log, s.clients, s.traces) {}
-    ~inside() { on.close(); }
+    inside(const shared& s, std::size_t number) : with(s), home(os), on(home, s.options, s.log, s.clients, s.traces) {
+        if (with.watch) with.watch->add(home, "worker " + std::to_string(number));
+    }
+    ~inside() {
+        on.close();
+        if (with.watch) with.watch->forget(home);
+    }
 
     const shared& with;
     linux_kernel os;
@@ -126,7 +131,7 @@ struct worker_thread::inside {
     }
 };
 
-worker_thread::worker_thread(const shared& s) : shared_(s) {
+worker_thread::worker_thread(const shared& s, std::size_t number) : shared_(s), number_(number) {
     std::promise<inside*> ready;
     auto started = ready.get_future();
     thread_ = std::thread([this, r = std::move(ready)]() mutable { run(std::move(r)); });
@@ -152,7 +157,7 @@ void worker_thread::run(std::promise<inside*> ready) {
     try {
         std::optional<budget_scope> budget;
         if (shared_.budget) budget.emplace(*shared_.budget);
-        inside here(shared_);
+        inside here(shared_, number_);
         ready.set_value(&here);
         known = true;
         if (const auto end = here.home.run(here.serve()); !end)
@@ -220,6 +225,13 @@ void worker_thread::drain() {
 }
 void worker_thread::abort() {
     call([](inside& i) { i.on.abort(); });
+}
+std::optional<std::vector<stack_frame>> worker_thread::stacks(duration limit) {
+    auto done = std::make_shared<std::promise<std::vector<stack_frame>>>();
+    auto waiting = done->get_future();
+    call([done](inside&) { done->set_value(coroutine_stacks()); });
+    if (waiting.wait_for(limit) != std::future_status::ready) return std::nullopt;
+    return waiting.get();
 }
 live_counts worker_thread::live() {
     live_counts counts;

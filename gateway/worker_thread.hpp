@@ -2,6 +2,7 @@
 
 #include <headgate/core/abort.hpp>
 #include <headgate/core/memory_budget.hpp>
+#include <headgate/core/stacks.hpp>
 #include <headgate/io/linux_kernel.hpp>
 
 #include <atomic>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include <gateway/inheritance.hpp>
+#include <gateway/post_mortem/loop_watch.hpp>
 #include <gateway/worker.hpp>
 
 namespace headgate::gateway {
@@ -34,12 +36,13 @@ public:
         client_table* clients = nullptr;
         tracer* traces = nullptr;
         memory_budget* budget = nullptr;
+        loop_watch* watch = nullptr;   // none if it is not watched
         offload_pool* files = nullptr; // none as long as no route reads files; set before such a one is prepared
         std::function<void()> ended;   // called on the worker's thread when it has drained or stopped
     };
 
-    // Starts the thread. Throws if it cannot be started.
-    explicit worker_thread(const shared& s);
+    // Starts the thread, the one of this number. Throws if it cannot be started.
+    worker_thread(const shared& s, std::size_t number);
     worker_thread(const worker_thread&) = delete;
     worker_thread& operator=(const worker_thread&) = delete;
     ~worker_thread();
@@ -62,6 +65,8 @@ public:
     void drain();
     void abort();
     live_counts live();
+    // Its coroutines; nothing if it does not answer in time.
+    std::optional<std::vector<stack_frame>> stacks(duration limit);
 
     // Asks the worker whether it works, if it has answered before.
     void probe();
@@ -74,6 +79,7 @@ private:
     void call_and_wait(std::function<void(inside&)> f);
 
     const shared& shared_;
+    const std::size_t number_;
     std::atomic<bool> answered_ = true;
     inside* inside_ = nullptr; // on the worker's thread; until it is told to leave
     std::thread thread_;

@@ -14,7 +14,7 @@ TEST(WorkerThread, DoesNotAnswerWhenItHangs) {
                                 hanging.set_value();
                                 go_on.get_future().wait();
                             }};
-    worker_thread w(s);
+    worker_thread w(s, 0);
     w.probe();
     w.live(); // what was asked before this has been done
     EXPECT_TRUE(w.has_answered());

@@ -9,7 +9,7 @@
 
 namespace headgate::gateway::admin {
 
-// The commands that speak to a gateway that runs: reload, upgrade and drain. Their exit status: 0, 1 if the gateway
+// The commands that speak to a gateway that runs: reload, upgrade, drain and dump. Their exit status: 0, 1 if the gateway
 // cannot be reached or has refused, 2 if the command is wrong.
 class commands {
 public:
@@ -24,6 +24,7 @@ public:
 private:
     struct command {
         CLI::App* app;
+        const char* method;
         const char* path;
         int wait_seconds; // for the answer
     };
@@ -32,6 +33,7 @@ private:
     std::vector<command> all_;
     std::string address_;
     std::string file_;
+    std::string output_;
 };
 
 } // namespace headgate::gateway::admin

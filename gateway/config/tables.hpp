@@ -44,6 +44,8 @@ extern const config_table proxy;
 extern const config_table redirect;
 extern const config_table respond;
 extern const config_table compression;
+extern const config_table response;
+extern const config_table spool;
 extern const config_table source;
 extern const config_table query_parameter;
 extern const config_table export_rows;

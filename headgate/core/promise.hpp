@@ -11,7 +11,7 @@ namespace headgate {
 // that is, ends or yields. A frame is resumed either inline, by the frame that awaits it, which goes on by itself when
 // it settles at once; or later, by the loop, and then it hands over to the frame that awaits it. The first keeps the
 // stack flat over any number of items that are ready at once, with no help from the optimiser.
-struct promise_base {
+struct promise_base : frame_link {
     using next_step = std::coroutine_handle<> (*)(promise_base&) noexcept;
 
     void* parent = nullptr;   // who awaits this frame: a coroutine's address, or what `then` makes of it

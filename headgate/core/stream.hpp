@@ -91,7 +91,7 @@ public:
 
     // Drops the stream, at whatever point it is.
     void reset() noexcept {
-        if (h_) std::exchange(h_, nullptr).destroy();
+        if (h_) destroy();
         tried_.reset();
     }
 
@@ -123,6 +123,13 @@ public:
 
 private:
     explicit stream(std::coroutine_handle<promise_type> h) noexcept : h_(h) {}
+
+    // With the frame goes what it held.
+    void destroy() noexcept {
+        joint* const meter = h_.promise().meter;
+        std::exchange(h_, nullptr).destroy();
+        if (meter) meter->held = 0;
+    }
 
     std::coroutine_handle<promise_type> h_ = nullptr;
     std::unique_ptr<detail::tried_flow> tried_; // none as long as nobody has tried; outlives the frame

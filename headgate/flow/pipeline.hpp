@@ -20,6 +20,8 @@ struct pipe_options {
     duration timeout = forever;    // for the whole chain, from its start: errc::timed_out
     duration idle = forever;       // the longest time without an item reaching the sink: errc::idle
     list_node* watchers = nullptr; // a list that the live_pipeline is linked into while the chain lives
+    // Is told with the list when the chain has ended, however it did: its parts are gone, its meters are still there.
+    void (*ended)(list_node& watchers, const live_pipeline&) noexcept = nullptr;
 };
 
 namespace detail {
@@ -35,7 +37,7 @@ public:
     void start() {
         executor& e = executor::current();
         e.arm(timeout_, options_.timeout);
-        sink_.moved_at = e.turn_time();
+        sink_.begin(e.turn_time());
         e.arm(*this, options_.idle);
         abort_.start(options_.abort);
     }
@@ -173,7 +175,7 @@ task<outcome> pipeline(pipe_options options, Parts... parts) {
     live_pipeline live;
     live.joints = joints;
     live.started = executor::current().turn_time();
-    if (options.watchers) options.watchers->push_back(live);
+    if (options.watchers) live.watch(*options.watchers, options.ended);
     detail::chain_limits limits(options, out);
 
     std::optional<std::tuple<Parts...>> wiring_parts(std::in_place, std::move(parts)...);

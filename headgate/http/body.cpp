@@ -217,12 +217,13 @@ task<> relay_available(body_source& s, body_sink& sink, unframer& body, joint& o
         if (n == 0) break;
     }
     s.in->consume(used);
-    out.set_held(payload);
+    const held_bytes held(out, payload);
     const bool chunked = s.framing.how == body_framing::kind::chunked;
     const bool last = body.ended();
+    out.begin_pull(executor::current().turn_time());
     if (payload != 0 || last || !sink.head_sent())
         co_await sink.write({pieces.data(), count}, last, last && chunked ? s.decoder->trailers() : std::string_view());
-    out.set_held(0);
+    out.stop(executor::current().turn_time());
     out.moved(payload);
     if (s.limits.total) *s.limits.total += payload;
     if (s.limits.rate) s.limits.rate->moved(payload);

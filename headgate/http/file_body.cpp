@@ -47,16 +47,19 @@ task<> relay(file_source source, body_sink sink, joint& out, headgate::detail::c
                 n = static_cast<std::size_t>(std::min<std::uint64_t>(p.bytes, file_slice));
                 if (const auto e = co_await files::bring_in(source.file, p.offset, n))
                     co_await fail(e, side::source, "the file cannot be read");
+                out.begin_pull(executor::current().turn_time());
                 co_await sink.send_file(source.file.fd(), p.offset, n, out, source.total);
+                out.stop(executor::current().turn_time());
                 if (p.bytes > n) co_await next_turn();
             } else {
                 n = static_cast<std::size_t>(std::min<std::uint64_t>(p.bytes, n));
                 const chunk data = co_await read_all(source.file, p.offset, n);
-                out.set_held(n);
+                const held_bytes held(out, n);
                 const std::array<std::string_view, 2> parts{first ? std::string_view(p.before) : std::string_view(),
                                                             data.text()};
+                out.begin_pull(executor::current().turn_time());
                 co_await sink.write(parts, false, {});
-                out.set_held(0);
+                out.stop(executor::current().turn_time());
                 out.moved(n);
                 if (source.total) *source.total += n;
             }

@@ -42,7 +42,9 @@ std::error_code loop::turn(bool may_wait) {
         timeout = next == time_point::max() ? forever : std::max(next - now(), duration::zero());
     }
     std::array<io_event, 256> events;
+    beat();
     const int n = kernel_.wait(events, timeout);
+    beat();
     if (n < 0) return system_error_code(-n);
     turn_time_ = now();
     credit_ = ready_operations_max;

@@ -97,6 +97,10 @@ public:
     // Runs `job` on this loop's thread. The only member that other threads may call.
     void post_remote(remote_job& job) noexcept;
 
+    // How often the loop has begun or ended to wait, so far: odd while it runs something. For other threads, which see in
+    // it whether the loop moves.
+    std::uint64_t heartbeat() const noexcept { return heartbeat_.load(std::memory_order_relaxed); }
+
     // Before a job is given to another thread that will post it here, and when it has come back: the loop is not
     // destroyed as long as jobs are away.
     void expect_remote() noexcept { ++remote_away_; }
@@ -122,6 +126,7 @@ private:
     void dispatch(const io_event& e);
     void notify(slot& s, std::uint32_t generation, io_wait* slot::* who);
     bool run_remote(); // whether there was any
+    void beat() noexcept { heartbeat_.store(heartbeat() + 1, std::memory_order_relaxed); }
 
     kernel& kernel_;
     std::vector<std::unique_ptr<block>> slots_; // by descriptor number
@@ -130,6 +135,7 @@ private:
     bool stopping_ = false;
     offload_pool* offload_to_ = nullptr;
     std::size_t remote_away_ = 0;
+    std::atomic<std::uint64_t> heartbeat_ = 1; // only this thread writes
     std::atomic<bool> remote_pending_ = false;
     std::mutex remote_mutex_;
     std::condition_variable remote_posted_;

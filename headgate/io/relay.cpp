@@ -40,15 +40,17 @@ public:
             const bool was_full = *n == want && want == size;
             full = was_full ? full + 1 : 0;
             if (*n < size / 4) size = std::min(small_buffer, limits_.buffer_bytes);
-            out_.set_held(*n);
+            const held_bytes held(out_, *n);
             iovec piece{buffer.data(), *n};
             sink_.wait();
+            out_.begin_pull(executor::current().turn_time());
             for (;;) {
                 const auto written = co_await to_.write_all(std::span(&piece, 1), sink_.look_after());
                 if (written) break;
                 if (written.error() != errc::timed_out) co_await fail(written.error(), side::sink);
                 if (const auto idle = sink_.look(to_)) co_await fail(idle, side::sink);
             }
+            out_.stop(executor::current().turn_time());
             if (const auto slow = sink_.moved(to_, *n)) co_await fail(slow, side::sink, too_slow);
             moved(*n);
             if (full >= turns_to_change) {
@@ -110,8 +112,9 @@ private:
 
     task<> empty(pipe_lease& pipe) {
         const memory_charge in_kernel(pipe.bytes);
-        out_.set_held(pipe.bytes);
+        const held_bytes held(out_, pipe.bytes);
         sink_.wait();
+        out_.begin_pull(executor::current().turn_time());
         while (pipe.bytes != 0) {
             const ssize_t n = os_.splice(pipe.read_end(), to_.fd(), pipe.bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
             if (n > 0) {
@@ -126,6 +129,7 @@ private:
             while (!co_await to_.writable(sink_.look_after()))
                 if (const auto idle = sink_.look(to_)) co_await fail(idle, side::sink);
         }
+        out_.stop(executor::current().turn_time());
     }
 
     socket& from_;

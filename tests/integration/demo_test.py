@@ -4,15 +4,21 @@ import os
 import re
 import signal
 import subprocess
+import sqlite3
 import sys
+import tempfile
 import unittest
 import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "demo"))
+from shop import Shop  # noqa: E402
+
 DEMO = [sys.executable, str(ROOT / "demo" / "demo.py"), "--quick"]
 VERDICTS = ("download: arrived", "upload: arrived", "left mid-download: teardown", "left a silent stream: teardown",
-            "slow client: in flight", "chunked, close: curl", "stalled upstream: answer", "alive in the gateway")
+            "slow client: in flight", "chunked, close: curl", "stalled upstream: answer", "export to 3G: rows",
+            "export to 3G: database held", "tab closed: next export after", "alive in the gateway")
 
 
 class DemoTest(unittest.TestCase):
@@ -43,6 +49,23 @@ class DemoTest(unittest.TestCase):
                 self.assertEqual(demo.wait(20), 0)
             finally:
                 demo.kill()
+
+    def test_the_database_is_made_once(self):
+        with tempfile.TemporaryDirectory() as folder:
+            shown = []
+            shop = Shop(Path(folder) / "demo", 60_000, lambda made, _: shown.append(made))
+            self.assertEqual(shown, [0, 25_000, 50_000, 60_000])
+            db = sqlite3.connect(shop.file)
+            self.assertEqual(db.execute("select count(*), max(id) from orders").fetchone(), (60_000, 60_000))
+            db.close()
+            self.assertEqual(os.listdir(shop.file.parent), [shop.file.name])
+            self.assertEqual(Shop(shop.file.parent, 60_000, self.fail).file, shop.file)
+
+    def test_a_database_that_cannot_be_kept_is_made_elsewhere(self):
+        with tempfile.NamedTemporaryFile() as no_folder:
+            shop = Shop(Path(no_folder.name), 10, lambda *_: None)
+            self.assertTrue(shop.file.exists())
+            shop.made.cleanup()
 
     def test_a_missing_gateway_is_said(self):
         result = subprocess.run([*DEMO, "--gateway", "/nonexistent/headgate"], capture_output=True, text=True,

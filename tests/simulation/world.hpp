@@ -104,7 +104,7 @@ protected:
         }
     }
 
-    std::size_t replay_bytes_max_ = 0; // what a connection may hold besides
+    std::size_t replay_bytes_max_ = 0; // what a connection may hold besides, to send again or ahead of its client
 
     exploration& x_;
     address origin_;

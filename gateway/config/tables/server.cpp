@@ -37,6 +37,16 @@ constexpr config_field access_log_fields[] = {
                              "\"*\" for all."),
 };
 
+using sl = spool_limits;
+
+constexpr config_field spool_fields[] = {
+    by_default("$TMPDIR, or /var/tmp",
+               text<&sl::directory>("directory", formats::file, "Where the files are made. They have no names there.")),
+    or_none(size<&sl::disk_limit>("disk_limit", 0, 1024 * tib,
+                                  "What all of them together take on disk, over all workers. At the limit, as when the "
+                                  "disk is full, upstreams and databases are read at their clients' speed.")),
+};
+
 constexpr config_field server_fields[] = {
     by_default("one per core", count<&so::workers>("workers", 1, 1024,
                                                    "Threads, each with its own event loop and listeners. A Unix socket "
@@ -52,6 +62,9 @@ constexpr config_field server_fields[] = {
     or_none(time<&so::certificate_check_interval>(
         "certificate_check_interval", "How often the files of TLS are looked at. If one has changed, all are "
                                       "read again, and served if they are right. none: only at a reload.")),
+    or_none(time<&so::loop_stall_threshold>(
+        "loop_stall_threshold", "A worker that does not come back to its event loop for as long holds up all that it "
+                                "serves: that is told on standard error, with its stack. none: it is not watched.")),
     section<&so::access_log>("access_log", tables::access_log,
                              "A line per request or tunnel. `true` and `false` turn it on and off."),
     count<&so::connections_max>("connections_max", 1, many,
@@ -69,6 +82,7 @@ constexpr config_field server_fields[] = {
             "What all streams together hold in buffers, and a share for each request. As it comes nearer streams "
             "get smaller buffers; at it, requests are answered 503 and connections of tcp listeners reset."))),
     section<&so::resolver>("resolver", tables::names, "How the names of endpoints are looked up."),
+    section<&so::spool>("spool", tables::spool, "What is read ahead of slow clients, beyond memory."),
     count<&so::splice_pipes_max>("splice_pipes_max", 0, many, "Kernel pipes per worker. Streams beyond are copied."),
     time<&so::alive, &tcp_liveness::probe_after>("tcp_keepalive_time",
                                                  "Without traffic until a peer, client or upstream, is probed. Without "
@@ -115,6 +129,7 @@ constinit const config_table access_log{"the access log", "", access_log_fields,
 constinit const config_table tracing{"tracing", "", tracing_fields, {}, "", &built_in<to>};
 constinit const config_table admin{"admin", "", admin_fields, {}, "", &built_in<ao>};
 constinit const config_table names{"resolver", "", name_fields, {}, "", &built_in<no>};
+constinit const config_table spool{"spool", "", spool_fields, {}, "", &built_in<sl>};
 constinit const config_table server{"server", "", server_fields, {}, "", &built_in<so>};
 
 } // namespace headgate::gateway::tables

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -16,7 +17,8 @@ def as_owner(*command):
 
 
 class Postgres:
-    def __init__(self):
+    def __init__(self, settings=""):
+        """`settings` are more options of the server, like "-c name=value"."""
         self.folder = pathlib.Path(tempfile.mkdtemp())
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -27,7 +29,7 @@ class Postgres:
         self.data = self.folder / "data"
         self._run("initdb", "--no-sync", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-D", self.data)
         self._run("pg_ctl", "-w", "-D", self.data, "-l", self.folder / "log", "-o",
-                  f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off -c jit=off", "start")
+                  f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off -c jit=off {settings}", "start")
 
     def _run(self, program, *arguments):
         done = subprocess.run(as_owner(PROGRAMS / program, *arguments), cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -42,6 +44,17 @@ class Postgres:
         if done.returncode != 0:
             raise AssertionError(f"{text}: {done.stderr.decode()}")
         return done.stdout.decode()
+
+    def log_size(self):
+        return (self.folder / "log").stat().st_size
+
+    def durations(self, part, since=0):
+        """Seconds that each statement with this part took, of those logged since the log had this size: what the client did not
+        take in time included. For a server with log_min_duration_statement=0."""
+        with open(self.folder / "log", encoding="utf-8") as log:
+            log.seek(since)
+            found = re.findall(r"duration: ([0-9.]+) ms +(?:statement|execute [^:]*): (.*)", log.read())
+        return [float(milliseconds) / 1000 for milliseconds, statement in found if part in statement]
 
     def close(self):
         self._run("pg_ctl", "-w", "-D", self.data, "-m", "immediate", "stop")

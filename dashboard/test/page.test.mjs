@@ -1,0 +1,246 @@
+// The page in a real browser, before a gateway that plays scenarios.
+
+import assert from "node:assert/strict";
+import {after, afterEach, before, beforeEach, describe, test} from "node:test";
+import {browser as launch, fakeGateway, open} from "./browser.mjs";
+
+const SECOND = 1000 * (process.env.HEADGATE_SLACK ?? 1);
+
+describe("the page", () => {
+    let browser, gateway, page;
+
+    before(async () => { browser = await launch(); });
+    after(async () => { await browser.close(); });
+    beforeEach(async () => {
+        gateway = await fakeGateway("--scenario", "calm");
+        page = await open(browser, gateway.url);
+    });
+    afterEach(async () => {
+        const complaints = page.complaints;
+        await page.context().close();
+        await gateway.stop();
+        assert.deepEqual(complaints, [], "the console is silent");
+    });
+
+    const flow = id => page.locator(`[data-flow="${id}"]`);
+    const headline = () => page.locator("#headline").textContent();
+
+    test("shows what flows, and goes on showing it", async () => {
+        assert.equal(await headline(), "Everything flows.");
+        assert.equal(await page.locator("#flow-count").textContent(), "9");
+        assert.equal(await page.locator(".flow").count(), 9);
+        const moved = flow("w0-100").locator(".costs li").last();
+        const first = await moved.textContent();
+        await page.waitForFunction(([id, text]) => document.querySelector(`[data-flow="${id}"] .costs li:last-child`).textContent !== text, ["w0-100", first]);
+        assert.equal(await page.locator("#link").textContent(), "live");
+        assert.equal(await page.locator("#left").textContent(), "the last 12 left nothing behind");
+    });
+
+    // Each scenario turns the right stage red, and says so in words.
+    for (const [scenario, id, index, level, said, sentence] of [
+        ["stalled_client", "w0-201", 4, "stalled", /^takes nothing: \d/, /^The client 192\.0\.2\.77 has taken nothing for \d/],
+        ["stalled_upstream", "w1-211", 0, "stalled", /^sends nothing: \d/, /^The upstream 10\.0\.0\.12:9000 has sent nothing for \d/],
+        ["slow_database", "w1-231", 0, "stalled", /^gives no rows: \d/, /^The database warehouse has given no rows for \d/],
+        ["slow_compressor", "w0-221", 2, "slow", /^slow: 93 % of the time/, /^Everything flows/],
+    ]) {
+        test(`tells a ${scenario.replace("_", " ")} within a second`, async () => {
+            const begun = performance.now();
+            await gateway.play(scenario);
+            const culprit = flow(id).locator(".stage.culprit");
+            await culprit.waitFor();
+            const took = performance.now() - begun;
+            assert.ok(took < SECOND, `it took ${took} ms`);
+            assert.equal(await culprit.count(), 1);
+            assert.match(await culprit.getAttribute("class"), new RegExp(`\\b${level}\\b`));
+            assert.equal(await flow(id).locator(".stage").nth(index).evaluate((e, c) => e === c, await culprit.elementHandle()), true);
+            assert.match(await culprit.locator(".stage-words").textContent(), said);
+            assert.match(await headline(), sentence);
+            const [red, green, blue] = (await culprit.locator(".vessel").evaluate(e => getComputedStyle(e).borderBottomColor)).match(/\d+/g).map(Number);
+            assert.ok(red > 2 * green && red > 2 * blue, `the vessel's colour is ${red},${green},${blue}`);
+        });
+    }
+
+    test("says what a stalled client costs", async () => {
+        await gateway.play("stalled_client");
+        const costs = flow("w0-201").locator(".costs");
+        await costs.waitFor();
+        assert.match(await costs.textContent(), /holds 41\.1 MiB of 64\.4 MiB/);
+        assert.match(await costs.textContent(), /database connection given back after 0\.4 s/);
+        assert.equal(await flow("w0-201").locator(".stage").nth(0).locator(".stage-words").textContent(), "given back after 0.4 s");
+        const fill = await flow("w0-201").locator(".stage").nth(3).locator(".liquid").evaluate(e => e.style.transform);
+        assert.equal(fill, "scaleY(0.641)");
+    });
+
+    test("aborts a flow, and asks once", async () => {
+        await gateway.play("stalled_client");
+        await flow("w0-201").getByRole("button", {name: /^Abort/}).click();
+        await flow("w0-201").getByRole("button", {name: "No"}).click();
+        assert.equal(await flow("w0-201").count(), 1);
+        await flow("w0-201").getByRole("button", {name: /^Abort/}).click();
+        await flow("w0-201").getByRole("button", {name: "Yes, abort"}).click();
+        await flow("w0-201").waitFor({state: "detached"});
+        const first = page.locator(".ended tbody tr").first();
+        await first.getByText("aborted by hand").waitFor();
+        assert.match(await first.textContent(), /sales-2026\.csv\.gz/);
+        assert.match(await first.textContent(), /0 B ✓/);
+        assert.match(await page.locator("#announcer").textContent(), /w0-201 was aborted/);
+    });
+
+    test("finds flows by text and by route, and sorts them", async () => {
+        await gateway.play("everything");
+        await flow("w0-201").waitFor();
+        await page.getByRole("searchbox", {name: "Search"}).fill("192.0.2.91");
+        await page.locator("#shown", {hasText: "1 of 1 flow that fits"}).waitFor();
+        assert.equal(await page.locator(".flow").count(), 1);
+        await page.getByRole("searchbox", {name: "Search"}).fill("nobody is called that");
+        await page.getByText("No flow fits.").waitFor();
+        await page.getByRole("searchbox", {name: "Search"}).fill("");
+        await page.getByRole("button", {name: "reports", exact: true}).click();
+        await page.locator("#shown", {hasText: "3 of 3 flows that fit"}).waitFor();
+        await page.getByRole("button", {name: /^Route reports: show all/}).click();
+        await page.locator("#shown", {hasText: "14 of 14 flows"}).waitFor();
+        await page.getByRole("combobox", {name: "First"}).selectOption("held");
+        await page.waitForFunction(() => document.querySelector("[data-flow]")?.dataset.flow === "w0-201");
+    });
+
+    test("is used with the keyboard alone", async () => {
+        await gateway.play("stalled_client");
+        await flow("w0-201").waitFor();
+        const focused = () => page.evaluate(() => document.activeElement.dataset?.flow ?? document.activeElement.id ?? document.activeElement.textContent);
+        await page.keyboard.press("ArrowDown");
+        assert.equal(await focused(), "w0-201");
+        await page.keyboard.press("ArrowDown");
+        assert.notEqual(await focused(), "w0-201");
+        await page.keyboard.press("ArrowUp");
+        await page.keyboard.press("Enter");
+        await flow("w0-201").locator(".transitions").waitFor();
+        assert.match(await flow("w0-201").locator(".transitions").textContent(), /connect at 1 ms/);
+        await page.keyboard.press("Escape");
+        await flow("w0-201").locator(".details").waitFor({state: "detached"});
+        await page.keyboard.press("/");
+        assert.equal(await focused(), "search");
+        await page.keyboard.press("Escape");
+        await page.keyboard.press("ArrowDown");
+        await page.keyboard.press("x");
+        await flow("w0-201").getByText("End it now?").waitFor();
+        await page.waitForFunction(() => document.activeElement.textContent === "Yes, abort");
+        await page.keyboard.press("Escape");
+        await flow("w0-201").getByText("End it now?").waitFor({state: "detached"});
+        assert.equal(await focused(), "w0-201");
+        await page.keyboard.press("x");
+        await page.waitForFunction(() => document.activeElement.textContent === "Yes, abort");
+        await page.keyboard.press("Enter");
+        await flow("w0-201").waitFor({state: "detached"});
+        await page.keyboard.press("?");
+        await page.getByRole("dialog", {name: "Keys"}).waitFor();
+        await page.keyboard.press("Escape");
+        await page.getByRole("dialog", {name: "Keys"}).waitFor({state: "hidden"});
+    });
+
+    test("is dark or light, as the system or the switch says", async () => {
+        const brightness = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).map(Number).reduce((a, b) => a + b));
+        assert.ok(await brightness() < 150);
+        await page.emulateMedia({colorScheme: "light"});
+        assert.ok(await brightness() > 600);
+        await page.getByRole("button", {name: "Dark"}).click();
+        assert.ok(await brightness() < 150);
+        await page.reload();
+        await page.locator("#headline").waitFor();
+        assert.ok(await brightness() < 150, "the choice is kept");
+    });
+
+    test("pauses", async () => {
+        await page.keyboard.press("p");
+        await page.locator("#link", {hasText: "paused"}).waitFor();
+        await gateway.play("stalled_client");
+        await page.locator(".ended tbody tr").first().waitFor();
+        assert.equal(await headline(), "Everything flows.");
+        await page.keyboard.press("p");
+        await flow("w0-201").waitFor();
+    });
+
+    test("is usable with ten thousand flows", async () => {
+        const begun = performance.now();
+        await gateway.play("ten_thousand");
+        await page.locator("#flow-count", {hasText: "10\u202f000"}).waitFor();
+        await page.locator("#shown", {hasText: "25 of 10\u202f000 flows"}).waitFor();
+        assert.equal(await page.locator(".flow").count(), 25);
+        assert.equal(await page.locator(".routes tbody tr").count(), 12);
+        assert.match(await headline(), /has (taken|sent) nothing for/);
+        await page.getByRole("combobox", {name: "Show"}).selectOption("500");
+        await page.waitForFunction(() => document.querySelectorAll(".flow").length === 500);
+        // A drawn frame of five hundred flows is a matter of milliseconds: ten of them, with the work between.
+        const frames = await page.evaluate(() => new Promise(resolve => {
+            const times = [];
+            requestAnimationFrame(function next(at) { times.push(at); if (times.length > 30) resolve(times); else requestAnimationFrame(next); });
+        }));
+        const gaps = frames.slice(1).map((at, i) => at - frames[i]).sort((a, b) => a - b);
+        assert.ok(gaps[15] < 100, `the median frame took ${gaps[15]} ms`);
+        assert.ok(performance.now() - begun < 30 * SECOND);
+    });
+
+    test("everything has a name, and text can be read", async () => {
+        await gateway.play("everything");
+        await flow("w0-201").waitFor();
+        const nameless = await page.evaluate(() => [...document.querySelectorAll("button, input, select, a, [role=img], [role=meter], [role=feed], article, section, dialog")]
+            .filter(e => !(e.getAttribute("aria-label") || e.textContent.trim() || e.closest("label") || document.getElementById(e.getAttribute("aria-labelledby"))))
+            .map(e => e.outerHTML));
+        assert.deepEqual(nameless, []);
+        for (const name of ["Live flows", "Routes: whom their flows wait for", "Budgets", "Databases", "Upstreams", "Ended flows"])
+            assert.equal(await page.getByRole("heading", {name, exact: true}).count(), 1, name);
+        assert.equal(await page.getByRole("feed", {name: "Live flows"}).count(), 1);
+        await page.getByRole("article", {name: /^waits for the client: .* GET \/reports\/sales-2026\.csv\.gz$/}).waitFor();
+        assert.equal(await page.getByRole("meter", {name: "Descriptors"}).getAttribute("aria-valuetext"), "85 of 65\u202f536");
+        for (const colorScheme of ["dark", "light"]) {
+            await page.emulateMedia({colorScheme});
+            assert.deepEqual(await page.evaluate(faint), [], colorScheme);
+        }
+    });
+
+    test("says when the gateway is gone, and goes on when it is back", async () => {
+        page.complaints = {push() {}}; // the browser tells of each attempt
+        await gateway.drop();
+        await page.locator("#link", {hasText: "no connection"}).waitFor();
+        await page.locator("#link", {hasText: "live"}).waitFor();
+        page.complaints = [];
+    });
+
+    test("asks for a token where one is wanted", async () => {
+        const closed = await fakeGateway("--scenario", "calm", "--token", "opens the gate");
+        const context = await browser.newContext();
+        const locked = await context.newPage();
+        await locked.goto(closed.url);
+        await locked.getByLabel("admin token").fill("opens the gate");
+        await locked.keyboard.press("Enter");
+        await locked.locator("#headline", {hasText: "Everything flows."}).waitFor();
+        await context.close();
+        await closed.stop();
+    });
+});
+
+// Text whose contrast with what is behind it is below 4.5 (WCAG 2.2, 1.4.3). Runs in the page.
+function faint() {
+    const number = text => {
+        const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+        canvas.fillStyle = text;
+        canvas.fillRect(0, 0, 1, 1);
+        return [...canvas.getImageData(0, 0, 1, 1).data].map(v => v / 255);
+    };
+    const luminance = ([r, g, b]) => [r, g, b].map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const behind = element => {
+        for (let e = element; e; e = e.parentElement) {
+            const colour = number(getComputedStyle(e).backgroundColor);
+            if (colour[3] === 1) return colour;
+        }
+        return [1, 1, 1, 1];
+    };
+    const found = [];
+    for (const e of document.querySelectorAll("body *")) {
+        const own = [...e.childNodes].some(n => n.nodeType === Node.TEXT_NODE && n.textContent.trim());
+        if (!own || !e.checkVisibility({contentVisibilityAuto: true}) || e.closest("option, .unseen, .skip")) continue;
+        const [a, b] = [luminance(number(getComputedStyle(e).color)), luminance(behind(e))];
+        const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        if (contrast < 4.5) found.push(`${e.tagName} .${e.className}: ${e.textContent.slice(0, 40)}: ${contrast.toFixed(2)}`);
+    }
+    return found;
+}
