@@ -16,6 +16,7 @@
 #include <gateway/policy/policies.hpp>
 #include <gateway/policy/provenance.hpp>
 #include <gateway/route_table.hpp>
+#include <gateway/trace/options.hpp>
 
 namespace headgate::gateway {
 
@@ -150,6 +151,7 @@ struct admin_options {
 struct config {
     server_options server{}; // its `listen` is not used
     admin_options admin{};
+    tracing_options tracing{};
     std::vector<listener_config> listeners{};
     std::vector<route_config> routes{};
     std::vector<upstream_config> upstreams{};

@@ -31,7 +31,7 @@ class spooled_response_test : public testing::simulated_test {
 protected:
     spooled_response_test() {
         server_options o;
-        o.access_log = false;
+        o.access_log.enabled = false;
         on.emplace(sim().home, o, nullptr);
         apply();
         auto l = listener::open(*address::parse(here_text));
