@@ -238,7 +238,9 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const identit
     take_head(rq);
     if (last || number >= here->config->http.requests_per_connection_max) rq.keep_alive = false;
     auto no = identify(rq);
+    if (const tracer* t = worker_.traces(); t && !no) t->begin(rq, trace_ids_);
     const snapshot::route* r = no ? nullptr : find_route(rq);
+    rq.route = r;
     if (r) {
         rq.flow.kind = kind_of(*r);
         rq.flow.route = r->config->name;
@@ -273,7 +275,8 @@ task<> proxy::pass_on(request& rq, const snapshot::route& r, const proxy_action&
     upstream* const to = rq.now->upstreams[r.choose(requests_++)].get();
     upstream* const fallback = r.fallback ? rq.now->upstreams[*r.fallback].get() : nullptr;
     rq.life = rq.now->lives[r.place].get();
-    auto end = co_await attempt(exchange(rq, {worker_, a, a.options, to, fallback, r.config->match.matched_prefix()}));
+    auto end = co_await attempt(
+        exchange(rq, {worker_, a, a.options, to, fallback, r.config->match.matched_prefix(), r.spool}));
     rq.parsers.release();
     if (end && *end) co_return co_await relay_switched(rq, a.options, std::move(*end));
     if (end) {
@@ -418,7 +421,8 @@ void proxy::take_head(request& rq) {
 
 void proxy::log(request& rq) {
     rq.flow.end(executor::current().turn_time());
-    if (!worker_.options().access_log) return;
+    if (rq.trace.record()) worker_.traces()->end(rq);
+    if (!worker_.options().access_log.enabled) return;
     const auto took = executor::current().now() - rq.begun;
     const std::string client = rq.from.text();
     worker_.log({.method = rq.method.view(),

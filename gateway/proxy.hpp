@@ -58,6 +58,7 @@ private:
     std::string listener_;
     parser_pool parsers_;
     request_ids ids_;
+    trace_ids trace_ids_;
     std::uint64_t requests_ = 0;
     std::string overloaded_;
     std::string too_many_;

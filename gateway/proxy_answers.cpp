@@ -119,7 +119,7 @@ task<> proxy::export_rows(request& rq, const snapshot::route& r, const export_ac
     rq.life = rq.now->lives[r.place].get();
     rq.flow.enter(flow_phase::body);
     export_counts counts{.flow = &rq.flow};
-    const export_route with{worker_, a, *r.statement, *rq.now->sources[r.source]};
+    const export_route with{worker_, a, *r.statement, *rq.now->sources[r.source], *r.spool};
     auto end = co_await attempt(serve_export(rq, with, std::move(*plan), &counts));
     if (end) {
         rq.why = cause::complete;

@@ -11,6 +11,7 @@
 #include <gateway/forward.hpp>
 #include <gateway/outgoing.hpp>
 #include <gateway/response.hpp>
+#include <gateway/spooled_response.hpp>
 
 namespace headgate::gateway {
 
@@ -136,7 +137,7 @@ task<> send_compressed(request& rq, const route& r, upstream_lease& up, body_fra
 
 } // namespace
 
-task<bool> send_response(request& rq, const route& r, upstream_lease& up) {
+task<bool> send_response(request& rq, const route& r, upstream_lease& up, retry_budget::share& share) {
     const http::response_head& head = rq.parsers->response.head();
     const body_framing from = head.framing;
     body_framing to = from;
@@ -171,7 +172,9 @@ task<bool> send_response(request& rq, const route& r, upstream_lease& up) {
     rq.flow.first_byte();
     rq.flow.enter(flow_phase::body);
 
-    if (!coding.empty()) {
+    if (r.spool) {
+        co_await send_spooled(rq, r, {up, share, from, at_hand, reusable}, to, std::move(out), coding);
+    } else if (!coding.empty()) {
         co_await send_compressed(rq, r, up, from,
                                  http::body_sink(rq.client, to, std::move(out), r.options.client_pace()), coding);
     } else if (at_hand) {

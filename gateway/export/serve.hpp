@@ -1,6 +1,7 @@
 #pragma once
 
 #include <headgate/db/database.hpp>
+#include <headgate/io/spool.hpp>
 
 #include <gateway/export/plan.hpp>
 #include <gateway/request.hpp>
@@ -14,6 +15,7 @@ struct export_route {
     const export_action& action;
     const db::query& statement;
     db::database& source;
+    const spool_options& spool;
 };
 
 // What is known of an export whatever becomes of it.
