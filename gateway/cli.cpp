@@ -13,6 +13,7 @@
 #include <gateway/config/commands.hpp>
 #include <gateway/config/load.hpp>
 #include <gateway/export/command.hpp>
+#include <gateway/post_mortem/call_stack.hpp>
 #include <gateway/server.hpp>
 #include <gateway/top/commands.hpp>
 #include <gateway/units.hpp>
@@ -242,6 +243,8 @@ int run_from_file(const std::string& file, std::vector<std::string> arguments, i
 } // namespace
 
 int run_command_line(int argc, char** argv) {
+    // Not for people: see call_stack.hpp.
+    if (argc > 1 && argv[1] == std::string_view("symbolize")) return symbolize({argv + 2, argv + argc});
     CLI::App app("headgate: a streaming gateway. Moves bytes between clients and services, and lets nothing leak.",
                  "headgate");
     app.require_subcommand(1);

@@ -4,6 +4,7 @@
 
 #include <gateway/fleet.hpp>
 #include <gateway/machine_memory.hpp>
+#include <gateway/post_mortem/call_stack.hpp>
 
 namespace headgate::gateway {
 
@@ -29,8 +30,9 @@ fleet::fleet(const config& c, loop& main, access_log* log, tracer* traces, endin
     if (options_.memory_limit == 0) options_.memory_limit = machine_memory() / 2;
     if (options_.memory_limit != unlimited) budget_.emplace(std::max(options_.memory_limit, memory_limit_min));
     if (options_.loop_stall_threshold != forever)
-        watch_.emplace(options_.loop_stall_threshold,
-                       [](const std::string& text) { std::fputs(text.c_str(), stderr); });
+        watch_.emplace(
+            options_.loop_stall_threshold, [](const std::string& text) { std::fputs(text.c_str(), stderr); },
+            &text_of_calls);
     shared_ = {.options = options_,
                .log = log,
                .clients = clients_ ? &*clients_ : nullptr,
