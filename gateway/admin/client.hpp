@@ -9,8 +9,8 @@
 
 namespace headgate::gateway::admin {
 
-// The commands that speak to a gateway that runs: reload, upgrade, drain and dump. Their exit status: 0, 1 if the gateway
-// cannot be reached or has refused, 2 if the command is wrong.
+// The commands that speak to a gateway that runs: reload, upgrade, drain and dump. Their exit status: 0, 1 if the
+// gateway cannot be reached or has refused, 2 if the command is wrong.
 class commands {
 public:
     // Adds them to the command line of `app`, which must outlive this.
