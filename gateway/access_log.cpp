@@ -130,6 +130,12 @@ std::string_view or_dash(std::string_view text) { return text.empty() ? std::str
 
 } // namespace
 
+log_level level_of(const access_record& r) noexcept {
+    const std::string_view end = r.end;
+    if (end == "complete" && r.status < 500) return log_level::info;
+    return end.starts_with("client_") && r.status < 500 ? log_level::warning : log_level::error;
+}
+
 void format_record(std::string& out, const access_record& r) {
     const auto now = std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
     const std::int64_t ms = now.time_since_epoch().count();

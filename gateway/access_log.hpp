@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -8,6 +9,13 @@
 #include <thread>
 
 namespace headgate::gateway {
+
+// Which requests get a line.
+enum class log_level : std::uint8_t {
+    error,   // those that failed for another reason than the client's
+    warning, // all that did not end well
+    info,    // all
+};
 
 // Writes lines to a descriptor from a thread of its own, so that a slow terminal or pipe never holds up a worker. Holds
 // at most `pending_max` bytes; lines beyond, and those there is no memory for, are dropped and counted, and the count
@@ -24,6 +32,10 @@ public:
     // Lines could not even be made.
     void lost() noexcept;
 
+    // Which lines are wanted. From any thread.
+    void set_level(log_level l) noexcept { level_.store(l, std::memory_order_relaxed); }
+    log_level level() const noexcept { return level_.load(std::memory_order_relaxed); }
+
     std::uint64_t dropped() const;
     static constexpr std::size_t pending_max = 1024 * 1024;
 
@@ -32,6 +44,7 @@ private:
     void drop() noexcept;
 
     int fd_;
+    std::atomic<log_level> level_ = log_level::info;
     mutable std::mutex mutex_;
     std::condition_variable wake_;
     std::string pending_;
@@ -54,6 +67,9 @@ struct access_record {
     std::int64_t microseconds = 0;
     const char* end = "";
 };
+
+// The least level at which the record is written.
+log_level level_of(const access_record& r) noexcept;
 
 // Appends the record to `out` as one line, for people and for grep:
 // "2026-11-22T13:45:01.123Z 200 GET /path client=... upstream=... up=0 down=1234 ms=12.345 end=complete id=..."

@@ -103,6 +103,19 @@ void add_server_options(CLI::App& app, server_options& o) {
                "A line per request on standard output: on or off")
         ->type_name("on|off")
         ->default_str("on");
+    app.add_option_function<std::string>(
+           "--admin",
+           [&o](const std::string& text) {
+               auto at = address::parse(text);
+               if (!at) throw CLI::ValidationError("--admin", at.error());
+               o.admin = *at;
+           },
+           "Where to serve those who look after it: the page, the admin API, metrics")
+        ->type_name("ADDRESS")
+        ->default_str("nowhere");
+    app.add_option("--admin-token-file", o.admin_token_file,
+                   "A file with the token that they need; for an --admin that others than this machine can reach")
+        ->type_name("FILE");
     add_count(app, "--connections-max", o.connections_max, 1, "Client connections per worker; more get 503");
     add_bytes(app, "--stream-buffer", o.stream_buffer, 4096, 64 << 20,
               "The most bytes copied through memory per stream and direction");
@@ -283,6 +296,13 @@ int run_command_line(int argc, char** argv) {
     if (const auto status = exports.run()) return *status;
     if (const auto status = admin_commands.run()) return *status;
     if (const auto status = top_commands.run()) return *status;
+    const admin_options shown{
+        .enabled = s.admin.has_value(), .listen = s.admin.value_or(address()), .token_file = s.admin_token_file};
+    if (shown.open_to_others()) {
+        fmt::print(stderr, "--admin {}: others than this machine can connect: --admin-token-file is needed\n",
+                   shown.listen.text());
+        return 2;
+    }
     std::vector<std::string> arguments(argv, argv + argc);
     inheritance given = inheritance::of_process();
     if (*run_command) return run_from_file(file, std::move(arguments), std::move(given));

@@ -21,7 +21,7 @@ std::string check_free(const address& at) {
 } // namespace
 
 fleet::fleet(const config& c, loop& main, access_log* log, tracer* traces, endings& e)
-    : options_(c.server), endings_(e) {
+    : options_(c.server), main_(main), endings_(e) {
     for (const listener_config& l : c.listeners)
         if (l.listen.family() == AF_UNIX) options_.workers = 1; // the path of a Unix socket cannot be shared
     options_.sticky_key = {main.os().random(), main.os().random()};
@@ -129,7 +129,6 @@ void fleet::abort() {
 }
 
 std::vector<worker_stacks> fleet::stacks() {
-    constexpr duration answer_time = std::chrono::seconds(1);
     std::vector<worker_stacks> all;
     for (const auto& w : workers_)
         all.push_back({.name = fmt::format("worker {}", all.size()), .frames = w->stacks(answer_time)});

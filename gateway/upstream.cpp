@@ -272,6 +272,30 @@ void upstream::retire() noexcept {
     for (const auto& e : endpoints_) e->retire();
 }
 
+std::vector<endpoint_state> upstream::states() const {
+    std::vector<endpoint_state> all;
+    all.reserve(endpoints_.size());
+    for (const std::unique_ptr<endpoint_pool>& e : endpoints_)
+        all.push_back({.address = std::string(e->name()),
+                       .healthy = health_.well(e->place()),
+                       .ejected = health_.is_ejected(e->place()),
+                       .draining = health_.is_draining(e->place()),
+                       .busy = e->busy(),
+                       .idle = e->idle(),
+                       .weight = e->weight()});
+    return all;
+}
+
+bool upstream::drain(std::string_view address, bool on) noexcept {
+    bool found = false;
+    for (const std::unique_ptr<endpoint_pool>& e : endpoints_) {
+        if (e->name() != address) continue;
+        health_.drain(e->place(), on, executor::current().turn_time());
+        found = true;
+    }
+    return found;
+}
+
 std::size_t upstream::idle() const noexcept {
     std::size_t n = 0;
     for (const auto& e : endpoints_) n += e->idle();

@@ -232,7 +232,7 @@ live_counts worker::live() const noexcept {
 }
 
 void worker::log(const access_record& r) {
-    if (!log_) return;
+    if (!log_ || level_of(r) > log_->level()) return;
     const std::size_t before = lines_.size();
     try {
         format_record(lines_, r);

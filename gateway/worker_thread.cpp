@@ -233,6 +233,15 @@ std::optional<std::vector<stack_frame>> worker_thread::stacks(duration limit) {
     if (waiting.wait_for(limit) != std::future_status::ready) return std::nullopt;
     return waiting.get();
 }
+void worker_thread::post(std::function<void(worker&)> f) {
+    call([f = std::move(f)](inside& i) {
+        try {
+            f(i.on);
+        } catch (const std::exception& e) {
+            std::fprintf(stderr, "headgate: a worker could not be asked: %s\n", e.what());
+        }
+    });
+}
 live_counts worker_thread::live() {
     live_counts counts;
     call_and_wait([&](inside& i) { counts = i.on.live(); });

@@ -65,6 +65,9 @@ public:
     }
     task<> finish() {
         begin();
+        // In a later turn than the last row came, so that something was sent to the client meanwhile.
+        if (counts_->released && rq_->flow.meters && executor::current().turn_time() > *counts_->released)
+            ++rq_->flow.meters->returned_early;
         if (!digest_) return body_.finish();
         const time_point now = executor::current().now();
         trailers_ = fmt::format(

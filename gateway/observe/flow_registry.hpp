@@ -64,7 +64,8 @@ struct ended_flow {
     flow_kind kind{};
     flow_phase phase{}; // the one in which it ended
     cause why{};
-    std::chrono::system_clock::time_point ended{};
+    time_point ended_at{};
+    std::chrono::system_clock::time_point ended{}; // set when it is given out
     duration age{};
     std::optional<duration> hold{};
     std::size_t held_max = 0;
@@ -101,7 +102,10 @@ struct route_totals {
     std::size_t held = 0;
     std::size_t limit = 0;
     std::array<std::size_t, waited_parties + 1> blamed{}; // by their verdict's party; the last: none
-    std::array<duration, waited_parties> waits{};         // of those that live, up to now
+    // What is not in the counts of the route yet.
+    std::array<duration, waited_parties> waits{};
+    std::uint64_t up_bytes = 0;
+    std::uint64_t down_bytes = 0;
 
     void add(const route_totals& o) noexcept;
 };

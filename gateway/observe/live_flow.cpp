@@ -128,6 +128,9 @@ bool live_flow::by_phases(const flow_lane& lane) const noexcept {
     return !lane.up && (kind == flow_kind::request || (kind == flow_kind::upgrade && phase_ != flow_phase::tunnel));
 }
 
+// Whether its body is on its way, so that nobody waits for an answer yet.
+bool live_flow::sending() const noexcept { return up().live() && phase_ < flow_phase::body; }
+
 // The time in which the upstream was waited for. While a body is being sent, the lane of the upload tells.
 duration live_flow::before_body(time_point now) const noexcept {
     duration all{};
@@ -159,7 +162,7 @@ std::span<stage_report> live_flow::report(const flow_lane& lane, time_point now,
         parts = p->report(now, room);
         parts.front().working += before;
         for (stage_report& r : parts.subspan(1)) r.waiting_for_source += before;
-    } else if (by_phases(lane) && !down_ended_ && phase_ != flow_phase::head && room.size() >= 2) {
+    } else if (by_phases(lane) && !down_ended_ && phase_ != flow_phase::head && !sending() && room.size() >= 2) {
         const bool body = phase_ == flow_phase::body;
         const duration writing = spent(flow_phase::body, now);
         const duration in_phase = now - since_;
@@ -207,7 +210,6 @@ std::optional<flow_verdict> live_flow::verdict(time_point now) const noexcept {
     std::optional<flow_verdict> worst;
     std::array<stage_report, lane_stages_max> room;
     for (const flow_lane& lane : lanes) {
-        if (!lane.up && !lane.live() && up().live() && phase_ < flow_phase::body) continue;
         const auto parts = report(lane, now, room);
         if (parts.empty() || (phase_ == flow_phase::tunnel && waited_for(parts) != parts.size() - 1)) continue;
         auto v = verdict(lane, parts, now);

@@ -161,6 +161,8 @@ public:
     time_point since() const noexcept { return since_; }
     flow_phase phase() const noexcept;
     bool holding() const noexcept { return holding_; }
+    // Whether it has ended, but for its lingering: it is in the counts of its route already.
+    bool counted() const noexcept { return counted_; }
     std::optional<duration> hold_time(time_point now) const noexcept;
     duration spent(flow_phase p, time_point now) const noexcept {
         return spent_[static_cast<std::size_t>(p)] + (p == phase_ ? now - since_ : duration{});
@@ -207,6 +209,7 @@ private:
     }
     void lane_ended(const flow_lane& lane, const live_pipeline& p) noexcept;
     duration before_body(time_point now) const noexcept;
+    bool sending() const noexcept;
     bool by_phases(const flow_lane& lane) const noexcept;
     void add_waits(const flow_lane& lane, std::span<const stage_report> parts,
                    std::array<duration, waited_parties>& to) const noexcept;
