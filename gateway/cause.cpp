@@ -32,9 +32,44 @@ const char* to_string(cause c) noexcept {
     case cause::file_error: return "file_error";
     case cause::drained: return "drained";
     case cause::overloaded: return "overloaded";
+    case cause::aborted_by_operator: return "aborted_by_operator";
     case cause::internal: return "internal";
     }
     return "internal";
+}
+
+const char* side_of(cause c) noexcept {
+    switch (c) {
+    case cause::complete: return nullptr;
+    case cause::client_closed:
+    case cause::client_reset:
+    case cause::client_idle:
+    case cause::client_slow_header:
+    case cause::client_protocol:
+    case cause::client_method:
+    case cause::client_denied:
+    case cause::client_rate:
+    case cause::no_route:
+    case cause::client_too_large: return "client";
+    case cause::upstream_refused:
+    case cause::upstream_unreachable:
+    case cause::upstream_connect_timeout:
+    case cause::upstream_closed:
+    case cause::upstream_reset:
+    case cause::upstream_busy:
+    case cause::upstream_circuit_open:
+    case cause::upstream_timeout:
+    case cause::upstream_idle:
+    case cause::upstream_protocol:
+    case cause::query_failed: return "upstream";
+    case cause::route_busy:
+    case cause::file_error:
+    case cause::drained:
+    case cause::overloaded:
+    case cause::aborted_by_operator:
+    case cause::internal: return "gateway";
+    }
+    return "gateway";
 }
 
 cause cause_of(std::error_code e, party who) noexcept {

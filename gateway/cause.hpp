@@ -2,6 +2,7 @@
 
 #include <headgate/core/error.hpp>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace headgate::gateway {
@@ -34,10 +35,14 @@ enum class cause : std::uint8_t {
     file_error,            // a file could not be read, or became shorter while it was sent
     drained,               // aborted at the drain deadline
     overloaded,            // a limit of our own
+    aborted_by_operator,   // through the admin API
     internal,
 };
+inline constexpr std::size_t causes = static_cast<std::size_t>(cause::internal) + 1;
 
 const char* to_string(cause c) noexcept;
+// Who ended what ended so: "client", "upstream" or "gateway"; null if nobody did, for it was complete.
+const char* side_of(cause c) noexcept;
 
 enum class party : std::uint8_t { client, upstream };
 

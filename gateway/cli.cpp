@@ -98,7 +98,8 @@ void add_server_options(CLI::App& app, server_options& o) {
         ->type_name("N")
         ->default_str("one per core");
     add_duration(app, "--drain-timeout", o.drain_timeout, "How long requests may still run after SIGTERM");
-    add_parsed(app, "--access-log", o.access_log, parse_switch, "A line per request on standard output: on or off")
+    add_parsed(app, "--access-log", o.access_log.enabled, parse_switch,
+               "A line per request on standard output: on or off")
         ->type_name("on|off")
         ->default_str("on");
     add_count(app, "--connections-max", o.connections_max, 1, "Client connections per worker; more get 503");

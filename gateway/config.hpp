@@ -16,6 +16,7 @@
 #include <gateway/policy/policies.hpp>
 #include <gateway/policy/provenance.hpp>
 #include <gateway/route_table.hpp>
+#include <gateway/trace/options.hpp>
 
 namespace headgate::gateway {
 
@@ -90,9 +91,17 @@ struct route_config {
     std::string name{};                   // unique; made from its place in the file if it has none
     std::vector<std::string> listeners{}; // names; none: all whose protocol fits
     route_policies_config policies{};
-    route_match match{}; // not of tcp routes
+    route_match match{};                      // not of tcp routes
+    std::size_t spool_disk_limit = unlimited; // of all its responses together, over all workers; of what is spooled
     std::variant<proxy_action, redirect_action, respond_action, static_action, export_action, tcp_action> action{};
 };
+
+// Whether it reads ahead of its clients.
+inline bool spools(const route_config& r) noexcept {
+    const auto* p = std::get_if<proxy_action>(&r.action);
+    return std::holds_alternative<export_action>(r.action) ||
+           (p && p->options.response.buffering == response_buffering::spool);
+}
 
 struct endpoint_config {
     endpoint where{};
@@ -142,6 +151,7 @@ struct admin_options {
 struct config {
     server_options server{}; // its `listen` is not used
     admin_options admin{};
+    tracing_options tracing{};
     std::vector<listener_config> listeners{};
     std::vector<route_config> routes{};
     std::vector<upstream_config> upstreams{};

@@ -52,6 +52,8 @@ public:
     // queue is full, and with errc::timed_out if its turn does not come in time.
     admission admit() noexcept;
 
+    // Whether there is a permit to be had at once.
+    bool free() const noexcept { return waiting_ == 0 && taken_ < connections_max_; }
     std::size_t taken() const noexcept { return taken_; }
     std::size_t waiting() const noexcept { return waiting_; }
 

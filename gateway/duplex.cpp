@@ -11,9 +11,8 @@ namespace {
 
 // What the two directions and the clock have in common.
 struct progress {
-    int ended = 0;          // directions that have ended cleanly
-    list_node directions{}; // the live pipelines
-    time_point changed{};   // when a direction began or ended
+    int ended = 0;        // directions that have ended cleanly
+    time_point changed{}; // when a direction began or ended
     std::size_t unconfirmed = 0;
 };
 
@@ -34,7 +33,7 @@ task<> direction(duplex& d, progress& p, party sender) {
     }
     const relay_limits limits{.buffer_bytes = d.on.options().stream_buffer, .pipes = &d.on.pipes(), .total = &total};
     const outcome o =
-        co_await pipeline(pipe_options{.watchers = &p.directions}, tunnel_source{&from, limits}, tunnel_sink{&to});
+        co_await pipeline((up ? d.flow.up() : d.flow.down()).watched(), tunnel_source{&from, limits}, tunnel_sink{&to});
     if (!o) {
         const bool at_sender = o.error().where == side::source;
         d.why = cause_of(o.error().code, at_sender == up ? party::client : party::upstream);
@@ -50,8 +49,8 @@ task<> check_idle(duplex& d, progress& p, place& at) {
     for (;;) {
         const duration limit = p.ended == 0 ? d.idle_timeout : std::min(d.idle_timeout, d.half_close_timeout);
         time_point last = p.changed;
-        for (list_node* i = p.directions.next; i != &p.directions; i = i->next)
-            last = std::max(last, static_cast<live_pipeline*>(i)->joints.back().moved_at);
+        for (const flow_lane& lane : d.flow.lanes)
+            if (const live_pipeline* moving = lane.live()) last = std::max(last, moving->joints.back().moved_at);
         const std::size_t unconfirmed = d.client.unacknowledged() + d.upstream.unacknowledged();
         if (unconfirmed < p.unconfirmed) last = p.changed = executor::current().turn_time();
         p.unconfirmed = unconfirmed;
@@ -70,6 +69,7 @@ task<> check_idle(duplex& d, progress& p, place& at) {
 task<> relay_both_ways(duplex& d) {
     place& at = co_await here();
     const abort_watch drain_watch(d.life.ended(), at);
+    const abort_point by_operator(d.flow, at);
     progress p{.changed = executor::current().turn_time()};
     strand clock;
     clock.start(check_idle(d, p, at), at);

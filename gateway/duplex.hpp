@@ -15,6 +15,7 @@ namespace headgate::gateway {
 // Two connections to be joined, and what is known of it. Must outlive relay_both_ways().
 struct duplex {
     worker& on;
+    live_flow& flow;
     const route_life& life;
     socket& client;
     socket& upstream;

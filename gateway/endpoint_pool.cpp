@@ -14,16 +14,20 @@ void upstream_lease::drop() noexcept {
     if (!c_) return;
     c_->connection.reset();
     c_.reset();
-    home_->ended();
-    permit_.release();
+    ended();
 }
 
 void upstream_lease::close() noexcept {
     if (!c_) return;
     c_->connection.close();
     c_.reset();
+    ended();
+}
+
+void upstream_lease::ended() noexcept {
     home_->ended();
     permit_.release();
+    if (told_) std::exchange(told_, nullptr)->release();
 }
 
 // A connection that may have something to read is asked: there must be nothing.
@@ -33,8 +37,7 @@ void upstream_lease::give_back() noexcept {
         c_->in.empty() && !c_->connection.state().peer_closed && !c_->connection.try_read(std::span(&surplus, 1));
     if (!clean || home_->used_up(*c_)) return close();
     home_->park(std::move(c_));
-    home_->ended();
-    permit_.release();
+    ended();
 }
 
 upstream_connection& endpoint_pool::member(list_node* n) noexcept {

@@ -13,6 +13,7 @@
 #include <gateway/config.hpp>
 #include <gateway/connection_limit.hpp>
 #include <gateway/health.hpp>
+#include <gateway/observe/live_flow.hpp>
 
 namespace headgate::gateway {
 
@@ -44,13 +45,14 @@ public:
     upstream_lease(endpoint_pool& home, std::unique_ptr<upstream_connection> c, bool reused) noexcept;
     upstream_lease(upstream_lease&& o) noexcept
         : home_(std::exchange(o.home_, nullptr)), c_(std::move(o.c_)), reused_(o.reused_),
-          permit_(std::move(o.permit_)) {}
+          told_(std::exchange(o.told_, nullptr)), permit_(std::move(o.permit_)) {}
     upstream_lease& operator=(upstream_lease&& o) noexcept {
         if (this != &o) {
             drop();
             home_ = std::exchange(o.home_, nullptr);
             c_ = std::move(o.c_);
             reused_ = o.reused_;
+            told_ = std::exchange(o.told_, nullptr);
             permit_ = std::move(o.permit_);
         }
         return *this;
@@ -65,6 +67,11 @@ public:
     bool reused() const noexcept { return reused_; }
     // Keeps the permit until the lease ends.
     void keep(connection_permit p) noexcept { permit_ = std::move(p); }
+    // `f` holds the connection, until the lease ends; it outlives the lease.
+    void tell(live_flow& f) noexcept {
+        if (told_ != &f) f.hold();
+        told_ = &f;
+    }
 
     // Resets the connection, unless it went elsewhere.
     void drop() noexcept;
@@ -77,7 +84,10 @@ public:
 private:
     endpoint_pool* home_ = nullptr;
     std::unique_ptr<upstream_connection> c_;
+    void ended() noexcept;
+
     bool reused_ = false;
+    live_flow* told_ = nullptr;
     connection_permit permit_;
 };
 

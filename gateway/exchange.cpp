@@ -103,6 +103,7 @@ task<> try_once(request& rq, course& c, outgoing& out, one_try& t, const place& 
         co_return;
     }
     if (!c.permit) {
+        if (!to.limit().free()) rq.flow.enter(flow_phase::queue);
         auto admitted = co_await to.admit();
         if (!admitted) {
             t.failure = not_admitted(admitted.error());
@@ -110,6 +111,7 @@ task<> try_once(request& rq, course& c, outgoing& out, one_try& t, const place& 
         }
         c.permit = std::move(*admitted);
     }
+    rq.trace.mark(&traced_attempt::admitted);
     c.pass = to.circuit().enter(executor::current().turn_time()); // it may have opened meanwhile
     if (!c.pass) {
         t.failure = circuit_is_open();
@@ -119,7 +121,10 @@ task<> try_once(request& rq, course& c, outgoing& out, one_try& t, const place& 
     rq.upstream.set(first.name());
     if (!c.stale) t.up = first.reuse();
     if (!t.up) {
+        rq.trace.mark(&traced_attempt::connecting);
+        rq.flow.enter(flow_phase::connect);
         auto made = co_await connect(rq, to, first, c.key);
+        if (made) rq.trace.mark(&traced_attempt::connected);
         if (!made) {
             t.failure = {.why = cause_of_connect(made.error()), .code = made.error()};
             co_return;
@@ -127,8 +132,11 @@ task<> try_once(request& rq, course& c, outgoing& out, one_try& t, const place& 
         t.up = std::move(*made);
     }
     rq.asked = &t.up.home();
+    t.up.tell(rq.flow);
+    rq.flow.enter(flow_phase::send);
     if (!out.at_hand()) {
         t.unsent = false;
+        rq.flow.uploads();
         t.uploading.start(out.upload(rq, r, t.up), at);
     } else {
         std::array<iovec, 2> parts{{{out.head().data(), out.head().size()}, {out.body().data(), out.body().size()}}};
@@ -136,6 +144,7 @@ task<> try_once(request& rq, course& c, outgoing& out, one_try& t, const place& 
                                                                   r.options.upstream_idle_timeout);
         t.unsent = !written && parts[0].iov_len == out.head().size();
         rq.sent = executor::current().turn_time();
+        rq.flow.enter(flow_phase::wait);
         // What was not taken is not lost yet: the upstream may have answered, or it is a connection to replace.
         if (!written && written.error() == errc::timed_out) {
             t.failure = {.why = cause::upstream_idle, .code = errc::idle};
@@ -145,9 +154,24 @@ task<> try_once(request& rq, course& c, outgoing& out, one_try& t, const place& 
     t.answered = co_await read_response_head(rq, r, t.up, t.failure);
 }
 
+// Notes of a try what its span is to tell.
+void trace(request& rq, const one_try& t) noexcept {
+    traced_attempt* const a = rq.trace.attempt();
+    if (!a) return;
+    a->endpoint.set(rq.upstream.view());
+    if (t.answered) {
+        a->status = rq.parsers->response.head().status;
+        a->answered = executor::current().now();
+    } else {
+        a->why = t.failure.why;
+        a->ended = executor::current().now();
+    }
+}
+
 // Tells endpoint and circuit how a try went.
 void judge(request& rq, course& c, const one_try& t) {
     const time_point now = executor::current().turn_time();
+    trace(rq, t);
     const bool well = t.answered && rq.parsers->response.head().status < 500;
     if (t.answered)
         c.pass.report(well, now);
@@ -162,7 +186,7 @@ void judge(request& rq, course& c, const one_try& t) {
 }
 
 // How long to wait until the request is sent to the same upstream once more; nothing if it is not.
-std::optional<duration> pause_before_retry(const request& rq, course& c, const one_try& t) {
+std::optional<duration> pause_before_retry(request& rq, course& c, const one_try& t) {
     const retry_options& o = c.at.options.retries;
     if (c.retries >= o.num_retries) return std::nullopt;
     duration least{};
@@ -177,6 +201,7 @@ std::optional<duration> pause_before_retry(const request& rq, course& c, const o
     const duration pause = std::max(least, back_off(o, c.retries + 1, c.at.upstream->chance()));
     if (pause >= rq.answer_by - executor::current().turn_time() || !c.share.begin_retry()) return std::nullopt;
     ++c.retries;
+    rq.flow.mark(flow_mark::retry);
     ++c.at.upstream->counts().retries;
     c.permit.release();
     return pause;
@@ -210,10 +235,12 @@ task<upstream_lease> open_tunnel(request& rq, route r) {
     rq.in.consume(rq.parsers->request.head().head_bytes);
     rq.parsers.release();
     rq.uploaded = true;
+    rq.flow.enter(flow_phase::queue);
     auto permit = co_await r.upstream->admit();
     if (!permit) co_await give_up(rq, r, not_admitted(permit.error()));
     circuit_pass pass = r.upstream->circuit().enter(executor::current().turn_time());
     if (!pass) co_await give_up(rq, r, circuit_is_open());
+    rq.flow.enter(flow_phase::connect);
     auto connected = co_await connect(rq, *r.upstream, r.upstream->pick(key), key);
     pass.report(connected.has_value(), executor::current().turn_time());
     if (!connected) co_await give_up(rq, r, {.why = cause_of_connect(connected.error()), .code = connected.error()});
@@ -237,18 +264,28 @@ chunk take_upstream_head(request& rq, const route& r) {
     std::string path;
     if ((a.replace_prefix || a.replace_path) && head.path.starts_with('/'))
         path = replaced_path(normal_path(head.path), r.matched_prefix, a.replace_prefix, a.replace_path);
-    chunk out = make_upstream_head(head, {.peer = peer_text.view(),
-                                          .peer_trusted = rq.peer_trusted,
-                                          .fields = rq.entrance.config->forwarded,
-                                          .request_id = rq.id.view(),
-                                          .scheme = rq.scheme,
-                                          .peer_scheme = rq.peer_scheme,
-                                          .asked_host = rq.host,
-                                          .client_subject = rq.client_subject,
-                                          .switch_to = rq.switch_to,
-                                          .path = path,
-                                          .host = a.host ? std::string_view(*a.host) : std::string_view(),
-                                          .edits = a.request_headers.if_any()});
+    const traceparent_text traceparent = rq.trace.for_upstream();
+    chunk out = make_upstream_head(
+        head,
+        {.peer = peer_text.view(),
+         .peer_trusted = rq.peer_trusted,
+         .fields = rq.entrance.config->forwarded,
+         .request_id = rq.id.view(),
+         .scheme = rq.scheme,
+         .peer_scheme = rq.peer_scheme,
+         .asked_host = rq.host,
+         .client_subject = rq.client_subject,
+         .switch_to = rq.switch_to,
+         .path = path,
+         .host = a.host ? std::string_view(*a.host) : std::string_view(),
+         .edits = a.request_headers.if_any(),
+         .traceparent = rq.trace.on() ? std::string_view(traceparent.data(), traceparent.size()) : std::string_view(),
+         .keeps_tracestate = rq.trace.keeps_state()});
+    if (trace_record* const record = rq.trace.record(); record && !out.empty()) {
+        const std::string_view line = out.text().substr(0, out.text().find("\r\n"));
+        const std::size_t begin = std::min(line.find(' '), line.size() - 1) + 1;
+        record->path.set(line.substr(begin, line.rfind(' ') - begin));
+    }
     rq.in.consume(head.head_bytes);
     return out;
 }
@@ -267,6 +304,7 @@ task<upstream_lease> exchange(request& rq, route r) {
     place& at = co_await here();
     const peer_watch client_watch(rq.client, at, client_side);
     const abort_watch drain_watch(rq.life->ended(), at);
+    const abort_point by_operator(rq.flow, at);
     co_await checkpoint(); // for a client that has gone already nothing is begun
 
     if (rq.verb == http::method::connect) co_return co_await open_tunnel(rq, r);
@@ -276,6 +314,7 @@ task<upstream_lease> exchange(request& rq, route r) {
     const compression_options& compression = r.options.compression;
     if (!compression.algorithms.empty()) rq.coding = wanted_coding(compression, rq.parsers->request.head().headers);
     course c(r, key_at(r.upstream), key_at(r.fallback));
+    rq.trace.begin_attempt();
     chunk upstream_head = take_upstream_head(rq, r); // before anything fails: it must not be seen again
     if (upstream_head.empty()) {
         rq.why = cause::client_protocol;
@@ -298,15 +337,21 @@ task<upstream_lease> exchange(request& rq, route r) {
                 co_return std::move(t.up);
             }
             set_cookie(rq, c, t.up.home());
-            const bool reusable = co_await send_response(rq, c.at, t.up);
+            if (c.at.spool) t.up.keep(std::move(c.permit)); // which is to go with the connection
+            const bool reusable = co_await send_response(rq, c.at, t.up, c.share);
+            rq.trace.mark(&traced_attempt::ended);
             t.uploading.stop();
-            part(t.up, rq.uploaded, reusable);
+            if (t.up) part(t.up, rq.uploaded, reusable);
             co_return upstream_lease();
         }
         t.uploading.stop();
-        if (t.answered) discard_response(rq, t.up);
+        if (t.answered) {
+            discard_response(rq, t.up);
+            rq.trace.mark(&traced_attempt::ended);
+        }
         t.up.drop();
         co_await sleep_for(*pause);
+        rq.trace.begin_attempt();
         out.rewind(rq);
     }
 }

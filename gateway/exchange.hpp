@@ -16,6 +16,7 @@ struct route {
     gateway::upstream* upstream;     // where it goes
     gateway::upstream* fallback;     // if that cannot serve it; null for none
     std::string_view matched_prefix; // what replace_prefix stands for
+    const spool_options* spool;      // if it reads ahead of the client
 
     relay_limits limits(pace_limits source, pace_limits sink, byte_rate& rate, std::uint64_t& total) const {
         return {.buffer_bytes = on.options().stream_buffer,

@@ -19,7 +19,8 @@ std::string check_free(const address& at) {
 
 } // namespace
 
-fleet::fleet(const config& c, loop& main, access_log* log, endings& e) : options_(c.server), endings_(e) {
+fleet::fleet(const config& c, loop& main, access_log* log, tracer* traces, endings& e)
+    : options_(c.server), endings_(e) {
     for (const listener_config& l : c.listeners)
         if (l.listen.family() == AF_UNIX) options_.workers = 1; // the path of a Unix socket cannot be shared
     options_.sticky_key = {main.os().random(), main.os().random()};
@@ -33,6 +34,7 @@ fleet::fleet(const config& c, loop& main, access_log* log, endings& e) : options
     shared_ = {.options = options_,
                .log = log,
                .clients = clients_ ? &*clients_ : nullptr,
+               .traces = traces,
                .budget = budget_ ? &*budget_ : nullptr,
                .watch = watch_ ? &*watch_ : nullptr,
                .ended = [&main, &e] {

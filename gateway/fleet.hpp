@@ -22,8 +22,9 @@ public:
         abort_source all_ended;
     };
 
-    // `main` is the loop of this thread; it is where the workers report that they have ended.
-    fleet(const config& c, loop& main, access_log* log, endings& e);
+    // `main` is the loop of this thread; it is where the workers report that they have ended. `log` and `traces` may be
+    // null.
+    fleet(const config& c, loop& main, access_log* log, tracer* traces, endings& e);
 
     // Starts the workers. Throws if one cannot be started.
     void start();

@@ -19,6 +19,7 @@ void live_config::apply(std::shared_ptr<const snapshot> next) {
     }
     made->shared = std::move(next);
     take_over_lives(*made);
+    take_over_meters(*made);
     take_over_sources(*made);
     for (const std::shared_ptr<upstream>& u : made->upstreams)
         if (!now_ || std::ranges::find(now_->upstreams, u) == now_->upstreams.end()) u->start();
@@ -59,6 +60,17 @@ void live_config::take_over_lives(served& next) {
         if (same != before.end()) before.erase(same);
     }
     for (const auto& [identity, life] : before) life->end_after(drain_timeout_);
+}
+
+void live_config::take_over_meters(served& next) {
+    std::unordered_map<std::string_view, std::shared_ptr<route_meters>> before;
+    if (now_)
+        for (std::size_t i = 0; i < now_->meters.size(); ++i)
+            before.emplace(now_->shared->of().routes[i].name, now_->meters[i]);
+    for (const route_config& r : next.shared->of().routes) {
+        const auto same = before.find(r.name);
+        next.meters.push_back(same == before.end() ? std::make_shared<route_meters>() : same->second);
+    }
 }
 
 task<> live_config::recovered() {

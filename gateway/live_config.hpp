@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include <gateway/observe/route_meters.hpp>
 #include <gateway/snapshot.hpp>
 #include <gateway/upstream.hpp>
 
@@ -35,6 +36,11 @@ struct served {
     std::vector<std::shared_ptr<upstream>> upstreams;   // in the order of the configuration
     std::vector<std::shared_ptr<db::database>> sources; // in the order of the configuration
     std::vector<std::shared_ptr<route_life>> lives;     // by the place of the route
+    std::vector<std::shared_ptr<route_meters>> meters;  // of routes, in the order of the configuration
+
+    route_meters* meters_of(const snapshot::route& r) const noexcept {
+        return meters[static_cast<std::size_t>(r.config - shared->of().routes.data())].get();
+    }
 };
 
 // What one worker serves from now on.
@@ -63,6 +69,7 @@ public:
 
 private:
     void take_over_lives(served& next);
+    void take_over_meters(served& next);
     void take_over_sources(served& next);
 
     upstream_surroundings around_;

@@ -26,11 +26,48 @@ struct endpoint {
     bool operator==(const endpoint&) const = default;
 };
 
+// What is read ahead of slow clients, beyond memory: bodies of exports and of routes with response_buffering::spool.
+struct spool_limits {
+    std::string directory{}; // where its files are made, without names; empty: $TMPDIR, or /var/tmp
+    std::size_t disk_limit = std::size_t{16} << 30; // of all of them together, over all workers
+};
+
 // How names of endpoints are looked up.
 struct name_options {
     std::vector<std::string> nameservers{}; // address:port, in order; empty: as /etc/resolv.conf says
     duration timeout = 2s;                  // for an answer, the first time; doubled at each round
     std::uint32_t tries = 3;                // rounds over all servers
+};
+
+// How the lines of the access log are written.
+enum class log_format : std::uint8_t {
+    automatic, // text to a terminal, JSON to everything else
+    json,      // an object per line
+    text,      // for people
+};
+
+// A line per request or tunnel.
+struct access_log_options {
+    bool enabled = true;
+    log_format format = log_format::automatic;
+    std::string path{};      // of a file that is appended to; empty: standard output
+    duration interval = 60s; // of the lines of what goes on for longer than that; `forever`: there are none
+    // Parameters of the query whose values are left out of logs and traces; "*" for all.
+    std::vector<std::string> redact_query{"access_token",
+                                          "refresh_token",
+                                          "id_token",
+                                          "token",
+                                          "password",
+                                          "secret",
+                                          "api_key",
+                                          "apikey",
+                                          "sig",
+                                          "signature",
+                                          "x-amz-signature",
+                                          "x-amz-credential",
+                                          "awsaccesskeyid",
+                                          "x-amz-security-token",
+                                          "x-goog-signature"};
 };
 
 // What both services have in common.
@@ -42,13 +79,14 @@ struct server_options {
     duration upgrade_timeout = 60s;            // for a new process to be ready
     duration certificate_check_interval = 10s; // from looking for changed certificates to looking again
     duration loop_stall_threshold = 25ms;      // from when a worker that does not come back to its loop is told of
-    bool access_log = true;
+    access_log_options access_log{};
     std::size_t connections_max = 10'000;       // client connections per worker; more are refused with 503
     std::size_t connections_per_client_max = 0; // over all workers; more are refused with 429; 0 for no limit
     std::size_t stream_buffer = 64 * 1024;      // the most bytes a stream holds per direction while copying
     std::size_t memory_limit = 0;               // of all buffers of all workers; 0: half of what the machine has
     std::size_t splice_pipes_max = 256;         // per worker; streams beyond copy
     name_options resolver{};
+    spool_limits spool{};
     tcp_liveness alive{.probe_after = 60s}; // of connections to clients and to upstreams
 
     // Not of the configuration.
@@ -127,6 +165,17 @@ struct compression_options {
     bool operator==(const compression_options&) const = default;
 };
 
+// Whether the bodies of responses are read at the upstream's speed, or at the client's.
+enum class response_buffering : std::uint8_t { none, spool };
+
+struct response_options {
+    response_buffering buffering = response_buffering::none;
+    std::size_t spool_memory = 1024 * 1024;      // what one response may have in memory; 16 KiB at least
+    std::size_t spool_disk = 1024 * 1024 * 1024; // and then in a file
+
+    bool operator==(const response_options&) const = default;
+};
+
 // What one request may take at the most, both ways.
 struct route_options {
     http::head_limits response_heads;
@@ -146,6 +195,7 @@ struct route_options {
     std::uint64_t request_rate_max = 0;
     std::uint64_t response_rate_max = 0;
     compression_options compression;
+    response_options response;
 
     std::vector<std::string> upgrades; // the protocols that a client may switch to; none by default
     bool connect = false;              // whether CONNECT is served, as a tunnel to the upstream

@@ -32,6 +32,7 @@ int status_of(cause c) {
     case cause::drained:
     case cause::upstream_busy:
     case cause::upstream_circuit_open:
+    case cause::aborted_by_operator:
     case cause::overloaded: return 503;
     case cause::file_error:
     case cause::internal: return 500;
@@ -59,6 +60,7 @@ std::string describe(cause c, const request& rq, const flow_error& e) {
     case cause::upstream_protocol: return upstream + " sent a malformed response" + detail;
     case cause::file_error: return "the file cannot be read";
     case cause::drained: return "the gateway is shutting down";
+    case cause::aborted_by_operator: return "an operator has ended the request";
     case cause::overloaded: return "the gateway has no descriptors or memory left for this request";
     default: return e.message();
     }
@@ -83,6 +85,28 @@ const snapshot::route* find_route(const request& rq) {
         if (following && rq.entrance.routes[*following].answers_preflights()) found = following;
     }
     return found ? &rq.entrance.routes[*found] : nullptr;
+}
+
+void describe_request(const void* whose, flow_facts& f) {
+    const request& rq = *static_cast<const request*>(whose);
+    f = {.request_id = rq.id.view(),
+         .listener = rq.listener,
+         .method = rq.method.view(),
+         .target = rq.target.view(),
+         .upstream = rq.upstream.view(),
+         .client = &rq.from,
+         .status = rq.status,
+         .up = rq.up,
+         .down = rq.down,
+         .why = rq.why};
+}
+
+flow_kind kind_of(const snapshot::route& r) noexcept {
+    const auto& a = r.config->action;
+    if (std::holds_alternative<proxy_action>(a)) return flow_kind::request;
+    if (std::holds_alternative<static_action>(a)) return flow_kind::files;
+    if (std::holds_alternative<export_action>(a)) return flow_kind::export_rows;
+    return flow_kind::other;
 }
 
 struct count_guard {
@@ -193,14 +217,20 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const identit
                .parsers = parser_pool::lease(parsers_),
                .now = std::move(now),
                .entrance = *here,
-               .peer = who.address};
+               .peer = who.address,
+               .listener = listener_};
     if (who.tls) rq.peer_scheme = "https";
     if (who.subject) rq.client_subject = *who.subject;
     rq.begun = executor::current().turn_time();
     const request_ids::id own_id = ids_.next();
     rq.id.set({own_id.data(), own_id.size()});
+    rq.flow.client = &client;
+    rq.flow.begin(worker_.flows, flow_kind::request, &rq, &describe_request);
     if (!co_await read_head(rq)) {
-        if (rq.why) log(rq);
+        if (rq.why)
+            log(rq);
+        else
+            rq.flow.forget();
         if (rq.status != 0) co_await linger(rq);
         co_return false;
     }
@@ -208,11 +238,17 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const identit
     take_head(rq);
     if (last || number >= here->config->http.requests_per_connection_max) rq.keep_alive = false;
     auto no = identify(rq);
+    if (const tracer* t = worker_.traces(); t && !no) t->begin(rq, trace_ids_);
     const snapshot::route* r = no ? nullptr : find_route(rq);
-    if (r)
+    rq.route = r;
+    if (r) {
+        rq.flow.kind = kind_of(*r);
+        rq.flow.route = r->config->name;
+        rq.flow.meters = rq.now->meters_of(*r);
         no = admit(rq, *r);
-    else if (!no)
+    } else if (!no) {
         no = {cause::no_route, 404, "no route takes this request"};
+    }
     if (no)
         co_await refuse(rq, std::move(*no));
     else if (const auto* p = std::get_if<proxy_action>(&r->config->action))
@@ -226,7 +262,10 @@ task<bool> proxy::serve_request(socket& client, http::inbound& in, const identit
     else
         co_await respond(rq, std::get<respond_action>(r->config->action));
     log(rq);
-    if (!rq.persistent && client) co_await linger(rq);
+    if (!rq.persistent && client) {
+        rq.flow.enter(flow_phase::linger);
+        co_await linger(rq);
+    }
     co_return rq.persistent;
 }
 
@@ -236,7 +275,8 @@ task<> proxy::pass_on(request& rq, const snapshot::route& r, const proxy_action&
     upstream* const to = rq.now->upstreams[r.choose(requests_++)].get();
     upstream* const fallback = r.fallback ? rq.now->upstreams[*r.fallback].get() : nullptr;
     rq.life = rq.now->lives[r.place].get();
-    auto end = co_await attempt(exchange(rq, {worker_, a, a.options, to, fallback, r.config->match.matched_prefix()}));
+    auto end = co_await attempt(
+        exchange(rq, {worker_, a, a.options, to, fallback, r.config->match.matched_prefix(), r.spool}));
     rq.parsers.release();
     if (end && *end) co_return co_await relay_switched(rq, a.options, std::move(*end));
     if (end) {
@@ -244,8 +284,12 @@ task<> proxy::pass_on(request& rq, const snapshot::route& r, const proxy_action&
         if (!rq.uploaded) rq.persistent = false;
         co_return;
     }
+    worker_.flows.torn_down(executor::current().turn_time());
     flow_error& e = end.error();
-    if (!rq.why) rq.why = cause_of(e.code, e.where == side::source ? party::upstream : party::client);
+    if (rq.flow.aborted())
+        rq.why = cause::aborted_by_operator;
+    else if (!rq.why)
+        rq.why = cause_of(e.code, e.where == side::source ? party::upstream : party::client);
     report_failure(rq);
     co_await failed(rq, std::move(e));
 }
@@ -264,7 +308,11 @@ task<> proxy::failed(request& rq, flow_error e) {
 
 // The client and the upstream speak another protocol from now on.
 task<> proxy::relay_switched(request& rq, const route_options& o, upstream_lease up) {
+    rq.flow.kind = flow_kind::upgrade;
+    rq.flow.enter(flow_phase::tunnel);
+    up.tell(rq.flow);
     duplex joined{.on = worker_,
+                  .flow = rq.flow,
                   .life = *rq.life,
                   .client = rq.client,
                   .upstream = up.connection(),
@@ -282,7 +330,9 @@ task<> proxy::relay_switched(request& rq, const route_options& o, upstream_lease
         rq.client.close();
     } else {
         rq.why = joined.why ? *joined.why : cause_of(end.error().code, party::client);
+        if (rq.flow.aborted()) rq.why = cause::aborted_by_operator;
         up.drop();
+        worker_.flows.torn_down(executor::current().turn_time());
         rq.client.reset();
     }
 }
@@ -369,8 +419,10 @@ void proxy::take_head(request& rq) {
     if (const std::string_view given = usable_request_id(head); !given.empty()) rq.id.set(given);
 }
 
-void proxy::log(const request& rq) {
-    if (!worker_.options().access_log) return;
+void proxy::log(request& rq) {
+    rq.flow.end(executor::current().turn_time());
+    if (rq.trace.record()) worker_.traces()->end(rq);
+    if (!worker_.options().access_log.enabled) return;
     const auto took = executor::current().now() - rq.begun;
     const std::string client = rq.from.text();
     worker_.log({.method = rq.method.view(),
@@ -382,7 +434,7 @@ void proxy::log(const request& rq) {
                  .up = rq.up,
                  .down = rq.down,
                  .microseconds = std::chrono::duration_cast<std::chrono::microseconds>(took).count(),
-                 .end = to_string(*rq.why)});
+                 .end = to_string(rq.flow.aborted() ? cause::aborted_by_operator : *rq.why)});
 }
 
 } // namespace headgate::gateway

@@ -50,7 +50,7 @@ private:
     task<> send(request& rq, chunk answer);
     bool may_persist(const request& rq) const noexcept;
     task<> linger(request& rq);
-    void log(const request& rq);
+    void log(request& rq);
 
     const std::shared_ptr<const served>& current() const noexcept { return last ? last : worker_.config().now(); }
 
@@ -58,6 +58,7 @@ private:
     std::string listener_;
     parser_pool parsers_;
     request_ids ids_;
+    trace_ids trace_ids_;
     std::uint64_t requests_ = 0;
     std::string overloaded_;
     std::string too_many_;

@@ -94,11 +94,14 @@ task<> proxy::answer_other_method(request& rq, std::string_view why) {
 task<> proxy::serve_static(request& rq, const snapshot::route& r, const static_action& a) {
     if (!reads(rq)) co_return co_await answer_other_method(rq, "files are read with GET and HEAD");
     rq.persistent = may_persist(rq);
+    rq.flow.enter(flow_phase::wait);
     const std::string_view prefix = r.config->match.path_prefix ? *r.config->match.path_prefix : std::string_view();
     rq.life = rq.now->lives[r.place].get();
     auto end = co_await attempt(serve_file(rq, {worker_, a, *r.folder, prefix}));
     if (rq.parsers) drop_head(rq);
     rq.why = end ? cause::complete : rq.why ? rq.why : cause_of_serving(end.error());
+    if (!end) worker_.flows.torn_down(executor::current().turn_time());
+    if (!end && rq.flow.aborted()) rq.why = cause::aborted_by_operator;
     if (!end) co_return co_await failed(rq, std::move(end.error()));
     if (const auto& other = *end) co_await answer(rq, other->status, other->detail, true, other->fields);
 }
@@ -114,14 +117,17 @@ task<> proxy::export_rows(request& rq, const snapshot::route& r, const export_ac
     }
     rq.upstream.set(a.source);
     rq.life = rq.now->lives[r.place].get();
-    export_counts counts;
-    const export_route with{worker_, a, *r.statement, *rq.now->sources[r.source]};
+    rq.flow.enter(flow_phase::body);
+    export_counts counts{.flow = &rq.flow};
+    const export_route with{worker_, a, *r.statement, *rq.now->sources[r.source], *r.spool};
     auto end = co_await attempt(serve_export(rq, with, std::move(*plan), &counts));
     if (end) {
         rq.why = cause::complete;
         co_return;
     }
-    const export_failure f = failure_of_export(end.error(), counts, a);
+    worker_.flows.torn_down(executor::current().turn_time());
+    export_failure f = failure_of_export(end.error(), counts, a);
+    if (rq.flow.aborted()) f = {cause::aborted_by_operator, 503, "an operator has ended the export"};
     rq.why = f.why;
     if (end.error().where != side::sink)
         fmt::print(stderr, "headgate: export {}: {} (request {})\n", r.config->name, end.error().message(),
@@ -169,6 +175,7 @@ task<> proxy::answer(request& rq, int status, std::string detail, bool may_go_on
 // Gives an answer of our own.
 task<> proxy::send(request& rq, chunk answer) {
     rq.down = answer.size() - (answer.text().find("\r\n\r\n") + 4);
+    if (rq.flow.kind != flow_kind::request) rq.flow.enter(flow_phase::body);
     if (!co_await rq.client.write_all(answer.text(), rq.entrance.config->http.client_idle_timeout))
         rq.persistent = false;
 }

@@ -12,8 +12,10 @@
 
 #include <gateway/cause.hpp>
 #include <gateway/live_config.hpp>
+#include <gateway/observe/live_flow.hpp>
 #include <gateway/request_id.hpp>
 #include <gateway/short_text.hpp>
+#include <gateway/trace/record.hpp>
 
 namespace headgate::gateway {
 
@@ -65,6 +67,7 @@ struct request {
     std::shared_ptr<const served> now;  // the configuration that was current when it began
     const snapshot::entrance& entrance; // by which it came in
     const peer_address& peer;           // of the connection
+    std::string_view listener;          // its address
     peer_address from = peer;           // the client: the peer, or whom it speaks for
     bool peer_trusted = false;          // as a proxy
 
@@ -105,7 +108,10 @@ struct request {
     memory_charge memory{};       // what it may take beside the bytes of its bodies
     const route_life* life = nullptr; // of its route; set before it is passed on
     std::string_view coding{};        // that the client wants, of those the route compresses with; lives as long as it
+    const snapshot::route* route = nullptr; // that takes it; null for none
+    request_trace trace{};
     endpoint_pool* asked = nullptr;   // the endpoint whose answer tells whether it is well; null when it has told
+    live_flow flow{};                 // what can be seen of it; the last member, for it looks at the others to its end
 };
 
 } // namespace headgate::gateway

@@ -11,6 +11,7 @@
 #include <gateway/forward.hpp>
 #include <gateway/outgoing.hpp>
 #include <gateway/response.hpp>
+#include <gateway/spooled_response.hpp>
 
 namespace headgate::gateway {
 
@@ -120,6 +121,7 @@ task<> send_compressed(request& rq, const route& r, upstream_lease& up, body_fra
     std::uint64_t plain = 0;
     tally_counts sent;
     const auto end = co_await pipeline(
+        rq.flow.down().watched(),
         http::body_source{.from = &up.connection(),
                           .in = &up.in(),
                           .framing = from,
@@ -135,7 +137,7 @@ task<> send_compressed(request& rq, const route& r, upstream_lease& up, body_fra
 
 } // namespace
 
-task<bool> send_response(request& rq, const route& r, upstream_lease& up) {
+task<bool> send_response(request& rq, const route& r, upstream_lease& up, retry_budget::share& share) {
     const http::response_head& head = rq.parsers->response.head();
     const body_framing from = head.framing;
     body_framing to = from;
@@ -167,8 +169,12 @@ task<bool> send_response(request& rq, const route& r, upstream_lease& up) {
     rq.status = head.status;
     rq.answered = true;
     rq.parsers.release();
+    rq.flow.first_byte();
+    rq.flow.enter(flow_phase::body);
 
-    if (!coding.empty()) {
+    if (r.spool) {
+        co_await send_spooled(rq, r, {up, share, from, at_hand, reusable}, to, std::move(out), coding);
+    } else if (!coding.empty()) {
         co_await send_compressed(rq, r, up, from,
                                  http::body_sink(rq.client, to, std::move(out), r.options.client_pace()), coding);
     } else if (at_hand) {
@@ -185,7 +191,8 @@ task<bool> send_response(request& rq, const route& r, upstream_lease& up) {
         const pace_limits client = r.options.client_pace();
         byte_rate rate(r.options.response_rate_max);
         const auto sent =
-            co_await pipeline(http::body_source{.from = &up.connection(),
+            co_await pipeline(rq.flow.down().watched(),
+                              http::body_source{.from = &up.connection(),
                                                 .in = &up.in(),
                                                 .framing = from,
                                                 .decoder = &decoder,

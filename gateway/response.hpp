@@ -1,6 +1,7 @@
 #pragma once
 
 #include <gateway/exchange.hpp>
+#include <gateway/retry.hpp>
 
 namespace headgate::gateway {
 
@@ -20,7 +21,8 @@ struct failed_try {
 task<bool> read_response_head(request& rq, const route& r, upstream_lease& up, failed_try& f);
 
 // Sends the response whose head has been read, its body as it comes. Gives whether the upstream keeps the connection.
-task<bool> send_response(request& rq, const route& r, upstream_lease& up);
+// If the route reads ahead of the client, `up` goes back, and `share` ends, with the upstream's last byte.
+task<bool> send_response(request& rq, const route& r, upstream_lease& up, retry_budget::share& share);
 
 // The head that has been read is a 101: tells the client, unless nobody asked for it.
 task<> switch_protocols(request& rq, const route& r, upstream_lease& up);

@@ -38,9 +38,14 @@ public:
         explicit share(retry_budget& of) noexcept : of_(&of) { ++of_->active_; }
         share(const share&) = delete;
         share& operator=(const share&) = delete;
-        ~share() {
+        ~share() { end(); }
+
+        // The upstream has done its part. Nothing else is called after it.
+        void end() noexcept {
+            if (!of_) return;
             end_retry();
             --of_->active_;
+            of_ = nullptr;
         }
 
         // Makes the request a retry, if it is none yet and there may be one more; tells whether it is one.

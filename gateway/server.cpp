@@ -15,6 +15,7 @@
 #include <gateway/server.hpp>
 #include <gateway/service_manager.hpp>
 #include <gateway/successor.hpp>
+#include <gateway/trace/exporter.hpp>
 
 namespace headgate::gateway {
 
@@ -31,11 +32,19 @@ task<> wait_for(duration d) { co_await sleep_for(d); }
 
 class server {
 public:
-    server(server_source& from, loop& main, access_log* log, fleet::endings& e)
-        : from_(from), workers_(from.first->of(), main, log, e), admin_(endpoints()) {}
+    // `log` and `traces` may be null.
+    server(server_source& from, loop& main, access_log* log, trace_exporter* traces, fleet::endings& e)
+        : from_(from), main_(main), traces_(traces),
+          workers_(from.first->of(), main, log, traces ? &traces->traces() : nullptr, e), admin_(endpoints()) {}
+    server(const server&) = delete;
+    server& operator=(const server&) = delete;
+    ~server() {
+        if (traces_) traces_->stop();
+    }
 
     // Throws if a worker or a listener cannot be started.
     void start() {
+        if (traces_) traces_->start(main_);
         workers_.start();
         if (const admin_options& a = from_.first->of().admin; a.enabled) start_admin(a.listen);
         if (const std::string wrong = workers_.change_to(std::exchange(from_.first, nullptr), &from_.given);
@@ -60,6 +69,12 @@ public:
         co_await race(handle(signals), until(ending_.signal()));
         ready_ = false;
         chores_.clear();
+        co_await end_all(signals);
+        if (traces_) co_await race(traces_->finish(), wait_for(farewell_time), second_signal(signals));
+    }
+
+private:
+    task<> end_all(signal_set& signals) {
         if (handed_over_) co_return co_await end(signals, options().drain_timeout);
         manager_.stopping();
         const bool hurried = options().drain_delay != duration::zero() &&
@@ -68,7 +83,6 @@ public:
         co_await end(signals, hurried ? duration::zero() : options().drain_timeout);
     }
 
-private:
     const server_options& options() const noexcept { return workers_.options(); }
 
     void start_admin(const address& at) {
@@ -279,6 +293,8 @@ private:
     }
 
     server_source& from_;
+    loop& main_;
+    trace_exporter* traces_;
     fleet workers_;
     service_manager manager_;
     bool ready_ = false;
@@ -296,14 +312,17 @@ int run_server(server_source from) {
     try {
         linux_kernel os;
         fleet::endings e;
+        std::optional<trace_exporter> traces;
+        if (const tracing_options& t = from.first->of().tracing; t.enabled) traces.emplace(t);
         loop l(os);
         // Without a file a hang-up is what it is for every program: the end of the terminal.
         signal_set signals = from.again ? signal_set({SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP})
                                         : signal_set({SIGTERM, SIGINT, SIGUSR1, SIGUSR2});
         std::signal(SIGPIPE, SIG_IGN);
         const server_options& o = from.first->of().server;
-        const std::unique_ptr<access_log> log = o.access_log ? std::make_unique<access_log>(STDOUT_FILENO) : nullptr;
-        server s(from, l, log.get(), e);
+        const std::unique_ptr<access_log> log =
+            o.access_log.enabled ? std::make_unique<access_log>(STDOUT_FILENO) : nullptr;
+        server s(from, l, log.get(), traces ? &*traces : nullptr, e);
         s.start();
         std::fputs(s.ready_line().c_str(), stdout);
         std::fflush(stdout);

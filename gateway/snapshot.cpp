@@ -96,6 +96,8 @@ snapshot::snapshot(config c, const snapshot* before) : config_(std::move(c)) {
         auto& tls = upstream_tls_.emplace_back();
         if (u.tls.enabled) tls = client_context(u, before);
     }
+    spooled_ = before ? before->spooled_ : std::make_shared<disk_account>();
+    for (const route_config& r : config_.routes) spools_.push_back(spools(r) ? spool_of(r, before) : nullptr);
     for (const route_config& r : config_.routes) {
         auto& p = policies_.emplace_back();
         if (r.policies != route_policies_config())
@@ -122,7 +124,11 @@ snapshot::snapshot(config c, const snapshot* before) : config_(std::move(c)) {
 
 snapshot::route snapshot::compile(std::size_t index, const listener_config& l) {
     const route_config& r = config_.routes[index];
-    route out{.config = &r, .place = identities_.size(), .policies = policies_[index].get(), .targets = {}};
+    route out{.config = &r,
+              .place = identities_.size(),
+              .policies = policies_[index].get(),
+              .spool = spools_[index].get(),
+              .targets = {}};
     identities_.push_back(identity_of(r, l));
     if (const auto* s = std::get_if<static_action>(&r.action)) {
         auto opened = files::folder::open(s->root);
@@ -156,6 +162,31 @@ const route_policies* snapshot::policies_of(std::string_view route) const noexce
                                          : policies_[static_cast<std::size_t>(found - config_.routes.begin())].get();
 }
 
+// The account of a route is found by its name, as its policies are.
+std::unique_ptr<const spool_options> snapshot::spool_of(const route_config& r, const snapshot* before) const {
+    std::shared_ptr<disk_account> own;
+    if (before) {
+        const auto was = std::ranges::find(before->config_.routes, r.name, &route_config::name);
+        if (was != before->config_.routes.end())
+            if (const auto& s = before->spools_[static_cast<std::size_t>(was - before->config_.routes.begin())])
+                own = s->quotas[0].of;
+    }
+    if (!own) own = std::make_shared<disk_account>();
+    return std::make_unique<const spool_options>(
+        spool_options{.folder = config_.server.spool.directory,
+                      .quotas = {{{std::move(own), r.spool_disk_limit}, {spooled_, config_.server.spool.disk_limit}}}});
+}
+
+std::vector<snapshot::spool_level> snapshot::spool_levels() const {
+    std::vector<spool_level> all{{{}, spooled_->used(), config_.server.spool.disk_limit}};
+    for (std::size_t i = 0; i < spools_.size(); ++i)
+        if (spools_[i]) {
+            const disk_quota& own = spools_[i]->quotas[0];
+            all.push_back({config_.routes[i].name, own.of->used(), own.limit});
+        }
+    return all;
+}
+
 // Spreads the shares evenly: consecutive numbers go far apart (R. Fibonacci's hashing, by the golden ratio).
 std::size_t snapshot::route::choose(std::uint64_t n) const noexcept {
     if (targets.size() == 1) return targets.front().upstream;
@@ -164,9 +195,8 @@ std::size_t snapshot::route::choose(std::uint64_t n) const noexcept {
 }
 
 bool snapshot::reads_files() const noexcept {
-    return std::ranges::any_of(config_.routes, [](const auto& r) {
-        return std::holds_alternative<static_action>(r.action) || std::holds_alternative<export_action>(r.action);
-    });
+    return std::ranges::any_of(
+        config_.routes, [](const auto& r) { return std::holds_alternative<static_action>(r.action) || spools(r); });
 }
 
 bool snapshot::files_changed() const {

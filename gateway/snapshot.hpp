@@ -1,6 +1,7 @@
 #pragma once
 
 #include <headgate/db/query.hpp>
+#include <headgate/io/spool.hpp>
 
 #include <map>
 #include <memory>
@@ -34,6 +35,7 @@ public:
         std::optional<files::folder> folder{};        // of a static route
         std::shared_ptr<const db::query> statement{}; // of an export
         std::size_t source = 0;                       // the same: its place in of().sources
+        const spool_options* spool = nullptr;         // of one that reads ahead of its clients
         std::vector<target> targets;                  // of proxy and tcp routes; those without weight are left out
         std::optional<std::size_t> fallback{};        // the same, of proxy routes
 
@@ -60,6 +62,14 @@ public:
     }
     // What is not as it should be, but can be served: certificates that have expired.
     const std::vector<std::string>& warnings() const noexcept { return warnings_; }
+    // What spools take on disk now, in bytes over all workers, and how much they may: that of all of them, without a
+    // name, then that of each route that has any. What requests of earlier configurations still have is counted.
+    struct spool_level {
+        std::string_view route;
+        std::size_t used;
+        std::size_t limit; // `unlimited` for none
+    };
+    std::vector<spool_level> spool_levels() const;
     // Whether requests may need blocking calls: see io/offload.hpp.
     bool reads_files() const noexcept;
     // Whether a file that was read has changed since. Looks at the disk.
@@ -76,6 +86,7 @@ public:
 private:
     route compile(std::size_t index, const listener_config& l);
     const route_policies* policies_of(std::string_view route) const noexcept;
+    std::unique_ptr<const spool_options> spool_of(const route_config& r, const snapshot* before) const;
     template <class Context>
     Context warned(std::expected<Context, tls_load_error> made, const std::string& of);
     tls_client_context client_context(const upstream_config& u, const snapshot* before);
@@ -84,6 +95,8 @@ private:
     config config_;
     std::vector<std::optional<tls_client_context>> upstream_tls_;
     std::vector<std::unique_ptr<const route_policies>> policies_; // of the routes; null for none
+    std::shared_ptr<disk_account> spooled_;                       // by all routes
+    std::vector<std::unique_ptr<const spool_options>> spools_;    // of the routes; null for none
     std::map<std::string, entrance, std::less<>> entrances_;
     std::vector<std::string> identities_;
     std::vector<std::string> warnings_;

@@ -255,6 +255,7 @@ task<> send_file(request& rq, const file_route& r, found_file f, int status) {
     rq.status = status;
     rq.answered = true;
     const pace_limits pace = r.action.client_pace();
+    rq.flow.enter(flow_phase::body);
     if (status == 304 || rq.verb == http::method::head || c.length == 0) {
         const auto written = co_await rq.client.write_all(head.text(), pace.idle);
         if (!written) co_await fail(idle_if_timed_out(written.error()), side::sink);
@@ -270,9 +271,10 @@ task<> send_file(request& rq, const file_route& r, found_file f, int status) {
                              .total = f.compressing ? nullptr : &rq.down};
     http::body_sink sink(rq.client, framing, std::move(head), pace);
     tally_counts sent;
-    const auto end = f.compressing ? co_await pipeline(std::move(source), encoder(f.coding, r.action.compression.level),
-                                                       tally(&sent), std::move(sink))
-                                   : co_await pipeline(std::move(source), std::move(sink));
+    const auto end =
+        f.compressing ? co_await pipeline(rq.flow.down().watched(), std::move(source),
+                                          encoder(f.coding, r.action.compression.level), tally(&sent), std::move(sink))
+                      : co_await pipeline(rq.flow.down().watched(), std::move(source), std::move(sink));
     if (f.compressing) rq.down = sent.bytes;
     if (end) co_return;
     const flow_error& e = end.error();
@@ -312,6 +314,7 @@ task<std::optional<file_refusal>> serve_file(request& rq, file_route r) {
     place& at = co_await here();
     const peer_watch client_watch(rq.client, at, side::sink);
     const abort_watch drain_watch(rq.life->ended(), at);
+    const abort_point by_operator(rq.flow, at);
     co_await checkpoint(); // for a client that has gone already nothing is begun
 
     const http::request_head& head = rq.parsers->request.head();

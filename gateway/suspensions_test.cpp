@@ -20,7 +20,7 @@ using testing::trial;
 
 server_options quiet() {
     server_options o;
-    o.access_log = false;
+    o.access_log.enabled = false;
     o.stream_buffer = 4096;
     return o;
 }
@@ -270,6 +270,34 @@ TEST(gateway_suspensions_test, AResponseThatIsCompressed) {
                                 head("HTTP/1.1 200 OK", "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n") +
                                     chunk_of_4096 + chunk_of_4096 + chunk_of_4096 + "0\r\n\r\n",
                                 8'000, [](proxy_options& o) { o.route.compression.algorithms = {"gzip"}; });
+    EXPECT_TRUE(report.ok()) << report;
+    EXPECT_GT(report.points, 10u);
+}
+
+void spool(proxy_options& o) {
+    o.route.response = {.buffering = response_buffering::spool, .spool_memory = 16 * 1024, .spool_disk = 20 * 1024};
+}
+
+TEST(gateway_suspensions_test, AResponseThatIsSpooled) {
+    const auto report = proxied(
+        head("GET / HTTP/1.1", "Host: x\r\n"), 30,
+        head("HTTP/1.1 200 OK", "Content-Length: 50000\r\n") + testing::body_bytes(1, 0, 50'000), 50'000, spool);
+    EXPECT_TRUE(report.ok()) << report;
+    EXPECT_GT(report.points, 10u);
+}
+
+TEST(gateway_suspensions_test, AnUploadWhoseResponseIsSpooledAndCompressed) {
+    const std::string chunk_of_4096 = "1000\r\n" + testing::body_bytes(1, 0, 4096) + "\r\n";
+    const auto report =
+        proxied(head("POST / HTTP/1.1", "Host: x\r\nAccept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n") +
+                    chunk_of_4096 + chunk_of_4096 + "0\r\n\r\n",
+                8'200,
+                head("HTTP/1.1 200 OK", "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n") + chunk_of_4096 +
+                    chunk_of_4096 + chunk_of_4096 + "0\r\n\r\n",
+                8'000, [](proxy_options& o) {
+                    spool(o);
+                    o.route.compression.algorithms = {"gzip"};
+                });
     EXPECT_TRUE(report.ok()) << report;
     EXPECT_GT(report.points, 10u);
 }

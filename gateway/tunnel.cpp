@@ -31,6 +31,19 @@ struct tunnel::connection {
     upstream_lease up{};
     std::optional<duplex> joined{}; // from when there is an upstream
     std::optional<cause> why{};
+    std::string_view listener{};
+    live_flow flow{}; // looks at the others to its end
+
+    static void describe(const void* whose, flow_facts& f) {
+        const connection& c = *static_cast<const connection*>(whose);
+        f = {.listener = c.listener,
+             .target = c.name,
+             .upstream = c.upstream.view(),
+             .client = &c.peer,
+             .up = c.joined ? c.joined->up : 0,
+             .down = c.joined ? c.joined->down : 0,
+             .why = c.why};
+    }
 };
 
 tunnel::tunnel(worker& w, const tunnel_options& o) : tunnel(w, w.options().listen.text()) {
@@ -46,20 +59,26 @@ task<> tunnel::serve(socket client, client_peer peer) {
     const presence counted(*this);
     connection c{.client = client, .peer = peer, .now = last ? last : worker_.config().now()};
     const time_point begun = executor::current().turn_time();
+    c.listener = listener_;
+    c.flow.begin(worker_.flows, flow_kind::tunnel, &c, &connection::describe);
     ++worker_.requests;
     const auto end = co_await attempt(run(c));
     --worker_.requests;
     if (end) {
         c.up.close();
+        c.why = cause::complete;
     } else {
         if (c.joined) c.why = c.joined->why;
         if (!c.why) c.why = cause_of(end.error().code, party::client);
+        if (c.flow.aborted()) c.why = cause::aborted_by_operator;
         c.up.drop();
+        worker_.flows.torn_down(executor::current().turn_time());
         if (c.told)
             client.close();
         else
             client.reset();
     }
+    c.flow.end(executor::current().turn_time());
     const std::string from = peer.text();
     const auto took = executor::current().now() - begun;
     worker_.log({.method = "tunnel",
@@ -70,7 +89,7 @@ task<> tunnel::serve(socket client, client_peer peer) {
                  .up = c.joined ? c.joined->up : 0,
                  .down = c.joined ? c.joined->down : 0,
                  .microseconds = std::chrono::duration_cast<std::chrono::microseconds>(took).count(),
-                 .end = to_string(c.why.value_or(cause::complete))});
+                 .end = to_string(*c.why)});
 }
 
 namespace {
@@ -118,6 +137,7 @@ task<const snapshot::route*> tunnel::choose(connection& c, const snapshot::entra
 
 task<> tunnel::run(connection& c) {
     place& at = co_await here();
+    const abort_point by_operator(c.flow, at);
     if (memory_full()) {
         c.why = cause::overloaded;
         co_await fail(errc::overloaded);
@@ -140,6 +160,8 @@ task<> tunnel::run(connection& c) {
     }
     const snapshot::route& r = here->by_name ? *co_await choose(c, *here) : here->routes.front();
     const route_life& life = *c.now->lives[r.place];
+    c.flow.route = r.config->name;
+    c.flow.meters = c.now->meters_of(r);
     const abort_watch drain_watch(life.ended(), at);
     if (r.policies && !r.policies->addresses.admit(c.peer.ip)) {
         c.why = cause::client_denied;
@@ -153,6 +175,7 @@ task<> tunnel::run(connection& c) {
     {
         strand watching;
         watching.start(client_gone(c.client, at), at);
+        c.flow.enter(flow_phase::queue);
         auto permit = co_await to.admit();
         if (!permit) {
             c.why = cause::upstream_busy;
@@ -166,6 +189,7 @@ task<> tunnel::run(connection& c) {
         std::array<char, 48> address;
         const pick_key key = to.key_of(nullptr, {address.data(), c.peer.write_host(address)});
         const proxy_header from = to.proxy_header_for(c.peer, c.client);
+        c.flow.enter(flow_phase::connect);
         auto up = co_await to.connect(to.pick(key), c.upstream, key, &from);
         pass.report(up.has_value(), executor::current().turn_time());
         if (!up) {
@@ -176,7 +200,10 @@ task<> tunnel::run(connection& c) {
         c.up.keep(std::move(*permit));
         c.up.home().report(verdict::success);
     }
+    c.up.tell(c.flow);
+    c.flow.enter(flow_phase::tunnel);
     c.joined.emplace(duplex{.on = worker_,
+                            .flow = c.flow,
                             .life = life,
                             .client = c.client,
                             .upstream = c.up.connection(),

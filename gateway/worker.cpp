@@ -63,9 +63,9 @@ live_counts& live_counts::operator+=(const live_counts& o) noexcept {
     return *this;
 }
 
-worker::worker(loop& l, const server_options& o, access_log* log, client_table* clients)
-    : loop_(l), options_(o), log_(log), clients_(clients), pipes_(l.os(), {.pipes_max = o.splice_pipes_max}),
-      reserve_fd_(::open("/dev/null", O_RDONLY | O_CLOEXEC)),
+worker::worker(loop& l, const server_options& o, access_log* log, client_table* clients, tracer* traces)
+    : loop_(l), options_(o), log_(log), clients_(clients), traces_(traces),
+      pipes_(l.os(), {.pipes_max = o.splice_pipes_max}), reserve_fd_(::open("/dev/null", O_RDONLY | O_CLOEXEC)),
       config_(surroundings_of(o), abort_.signal(), o.drain_timeout) {
     flush_.self = this;
     flush_.run = [](ready& r) { static_cast<log_flush&>(r).self->flush(); };

@@ -12,7 +12,9 @@
 #include <gateway/access_log.hpp>
 #include <gateway/client_table.hpp>
 #include <gateway/live_config.hpp>
+#include <gateway/observe/flow_registry.hpp>
 #include <gateway/options.hpp>
+#include <gateway/trace/tracer.hpp>
 
 namespace headgate::gateway {
 
@@ -82,7 +84,9 @@ struct live_counts {
 class worker {
 public:
     // `clients` counts the connections of each client, over all workers; null for no limit.
-    worker(loop& l, const server_options& o, access_log* log, client_table* clients = nullptr);
+    // `traces` takes what is recorded; null: nothing is traced.
+    worker(loop& l, const server_options& o, access_log* log, client_table* clients = nullptr,
+           tracer* traces = nullptr);
 
     // Serves connections that come in on `l`, until it drains or is stopped.
     void start(listener l, service& s);
@@ -107,6 +111,7 @@ public:
     const server_options& options() const noexcept { return options_; }
     live_config& config() noexcept { return config_; }
     pipe_pool& pipes() noexcept { return pipes_; }
+    tracer* traces() const noexcept { return traces_; }
     bool draining() const noexcept { return draining_; }
     abort_signal aborted() const noexcept { return abort_.signal(); }
     live_counts live() const noexcept;
@@ -116,6 +121,8 @@ public:
 
     // How many requests or tunnels are in progress; kept by the services.
     std::size_t requests = 0;
+    // Those that live, and the last that have ended.
+    flow_registry flows{};
 
 private:
     friend idle_connection;
@@ -142,6 +149,7 @@ private:
     server_options options_;
     access_log* log_;
     client_table* clients_;
+    tracer* traces_;
     std::string lines_;
     log_flush flush_;
     bool draining_ = false;

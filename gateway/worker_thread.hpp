@@ -34,6 +34,7 @@ public:
         server_options options;
         access_log* log = nullptr;
         client_table* clients = nullptr;
+        tracer* traces = nullptr;
         memory_budget* budget = nullptr;
         loop_watch* watch = nullptr;   // none if it is not watched
         offload_pool* files = nullptr; // none as long as no route reads files; set before such a one is prepared

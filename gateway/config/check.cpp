@@ -245,6 +245,9 @@ private:
         for (std::size_t n = 0; n < r.listeners.size(); ++n)
             refers(path_of(path_of(path, "listeners"), n), "listener", r.listeners[n], c_.listeners);
         check_policies(path, r);
+        if (const config_mark* at = place(path_of(path, "spool_disk_limit")); at && !spools(r))
+            errors_.add(*at, "nothing of this route is spooled; that is for export routes, and for proxy routes with "
+                             "`response: {buffering: spool}`");
         if (const auto* p = std::get_if<proxy_action>(&r.action)) {
             check_upstreams(path_of(path, "proxy"), p->upstreams);
             check_prefix(path, "proxy", r.match);

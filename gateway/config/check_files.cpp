@@ -1,4 +1,5 @@
 #include <headgate/io/tls_context.hpp>
+#include <headgate/io/unnamed_file.hpp>
 
 #include <gateway/config/check_files.hpp>
 
@@ -22,6 +23,9 @@ public:
                 if (const auto root = files::folder::open(s->root); !root)
                     errors_.add(mark(path_of(path_of(path_of("routes", i), "static"), "root")),
                                 printable(s->root + ": " + root.error().message()));
+        if (const std::string& spool = c_.value.server.spool.directory; !spool.empty())
+            if (const auto e = unnamed_file().open_in(spool))
+                errors_.add(mark("server.spool.directory"), printable(spool + ": " + e.message()));
         return {.errors = std::move(errors_).take(), .warnings = std::move(warnings_)};
     }
 

@@ -14,7 +14,9 @@ namespace tables {
 
 extern const config_table document;
 extern const config_table server;
+extern const config_table access_log;
 extern const config_table admin;
+extern const config_table tracing;
 extern const config_table listener_options;
 extern const config_table proxy_options;
 extern const config_table tcp_options;
@@ -42,6 +44,8 @@ extern const config_table proxy;
 extern const config_table redirect;
 extern const config_table respond;
 extern const config_table compression;
+extern const config_table response;
+extern const config_table spool;
 extern const config_table source;
 extern const config_table query_parameter;
 extern const config_table export_rows;

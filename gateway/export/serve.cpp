@@ -1,4 +1,5 @@
 #include <headgate/core/abort_watch.hpp>
+#include <headgate/core/memory_budget.hpp>
 #include <headgate/db/error.hpp>
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/http/body.hpp>
@@ -90,13 +91,16 @@ private:
 
 stream<row_batch> counted(stream<row_batch> in, export_counts* counts, std::size_t rows_max) {
     counts->asked = executor::current().turn_time(); // as timers count
+    if (counts->flow) counts->flow->hold();
     while (std::optional<row_batch> batch = co_await in.next()) {
+        if (counts->flow && counts->rows == 0) counts->flow->first_byte();
         counts->rows += batch->rows();
         if (counts->rows > rows_max)
             co_await fail(errc::limit_exceeded, side::source, fmt::format("it has more than {} rows", rows_max));
         co_yield std::move(*batch);
     }
     counts->released = executor::current().now();
+    if (counts->flow) counts->flow->release();
 }
 
 stream<chunk> limited(stream<chunk> in, export_counts* counts, std::size_t bytes_max) {
@@ -168,6 +172,7 @@ task<> serve_export(request& rq, export_route r, export_plan plan, export_counts
     place& at = co_await here();
     const peer_watch client_watch(rq.client, at, side::sink);
     const abort_watch drain_watch(rq.life->ended(), at);
+    const abort_point by_operator(rq.flow, at);
     co_await checkpoint(); // for a client that has gone already nothing is begun
 
     body_framing framing{.how = body_framing::kind::chunked};
@@ -183,17 +188,21 @@ task<> serve_export(request& rq, export_route r, export_plan plan, export_counts
         if (!written) co_await fail(idle_if_timed_out(written.error()), side::sink);
         co_return;
     }
-    query_source from{&r.source, &r.statement, std::move(plan.values), {.timeout = a.timeout}};
+    query_source from{&r.source,
+                      &r.statement,
+                      std::move(plan.values),
+                      {.timeout = a.timeout, .batch_bytes = memory_share(row_batch::usual_bytes)}};
     export_sink to(rq, http::body_sink(rq.client, framing, std::move(head), a.client_pace()), counts, plan.trailers);
     const row_limit rows{counts, a.rows_max};
     const byte_limit bytes{counts, a.bytes_max};
-    const spooled spool(a.spool_memory, a.spool_disk);
+    const spooled spool(a.spool_memory, a.spool_disk, r.spool);
     const format_stage format(plan.format);
     counts->asked = executor::current().now();
     const outcome end =
         plan.coding == export_coding::identity
-            ? co_await pipeline(std::move(from), rows, format, bytes, spool, std::move(to))
-            : co_await pipeline(std::move(from), rows, format, bytes, coding_stage(plan.coding), spool, std::move(to));
+            ? co_await pipeline(rq.flow.down().watched(), std::move(from), rows, format, bytes, spool, std::move(to))
+            : co_await pipeline(rq.flow.down().watched(), std::move(from), rows, format, bytes,
+                                coding_stage(plan.coding), spool, std::move(to));
     if (!end) co_await fail(end.error().code, end.error().where, end.error().detail);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <headgate/db/database.hpp>
+#include <headgate/io/spool.hpp>
 
 #include <gateway/export/plan.hpp>
 #include <gateway/request.hpp>
@@ -14,6 +15,7 @@ struct export_route {
     const export_action& action;
     const db::query& statement;
     db::database& source;
+    const spool_options& spool;
 };
 
 // What is known of an export whatever becomes of it.
@@ -21,6 +23,7 @@ struct export_counts {
     std::uint64_t rows = 0;
     std::uint64_t bytes = 0;              // of the formatted rows, not compressed
     time_point asked{};                   // when the database was first asked
+    live_flow* flow = nullptr;            // is told when the database is held; may be null
     std::optional<time_point> released{}; // when the database had given its last row, and its connection was free
 };
 

@@ -17,8 +17,13 @@ namespace headgate {
 namespace {
 
 constexpr std::size_t packed_below = 16 * 1024;
-constexpr std::size_t block_bytes = 4096; // of the disk: only whole ones are given back
+constexpr std::size_t block_bytes = 4096;    // of the disk: only whole ones are given back
+constexpr std::size_t write_min = 16 * 1024; // for less room, unless it is all there is to write, it is not worth while
 constexpr duration pause_after_refusal = std::chrono::seconds(1);
+
+constexpr std::size_t whole_blocks(std::size_t bytes) noexcept {
+    return (bytes + block_bytes - 1) / block_bytes * block_bytes;
+}
 
 // Chunks in their order. Small ones, and those that fill less than half of their buffer, are packed together, so that
 // buffers take at most about twice the bytes that are counted.
@@ -74,40 +79,50 @@ private:
     std::size_t bytes_ = 0;
 };
 
+// The file, with what it counts for: both go with the call that uses it, and end together.
+struct spool_file {
+    unnamed_file on_disk{};
+    disk_charge charge;
+    std::size_t extent = 0; // how far it has been written since it was empty
+    bool gives_back = true; // the file system can punch holes
+};
+
 // What a call that writes is given and gives back.
 struct writing {
-    unnamed_file file;
+    spool_file file;
     std::string folder; // where to make the file, if it is not open
     std::vector<chunk> data;
     std::int64_t at = 0;
     unnamed_file::done done{};
 };
 writing write_piece(writing w) {
-    if (!w.file.is_open()) w.done.error = w.file.open_in(w.folder);
+    if (!w.file.on_disk.is_open()) w.done.error = w.file.on_disk.open_in(w.folder);
     if (w.done.error) return w;
     std::vector<iovec> parts;
     parts.reserve(w.data.size());
     for (chunk& c : w.data) parts.push_back({c.data(), c.size()});
-    w.done = w.file.write(parts, w.at);
+    w.done = w.file.on_disk.write(parts, w.at);
     return w;
 }
 
 // The same for one that reads; it also gives the space back.
 struct reading {
-    unnamed_file file;
+    spool_file file;
     chunk data;
     std::int64_t at = 0;
     bool last = false;           // nothing else is in the file
     std::size_t read_before = 0; // of the block in which `at` is, and free since
+    std::size_t behind = 0;      // of the last block of the ring, behind its end
     unnamed_file::done done{};
 };
 reading read_piece(reading r) noexcept {
-    r.done = r.file.read(r.data.bytes(), r.at);
+    r.done = r.file.on_disk.read(r.data.bytes(), r.at);
     if (r.done.error) return r;
     if (r.last)
-        r.file.clear();
-    else
-        r.file.discard(r.at - static_cast<std::int64_t>(r.read_before), r.data.size() + r.read_before);
+        r.file.on_disk.clear();
+    else if (!r.file.on_disk.discard(r.at - static_cast<std::int64_t>(r.read_before),
+                                     r.read_before + r.data.size() + r.behind))
+        r.file.gives_back = false;
     return r;
 }
 
@@ -125,8 +140,8 @@ public:
         : memory_limit_(std::max(memory_limit, spooled::memory_min)), disk_limit_(disk_limit),
           piece_(std::min(memory_limit_ / 4, chunk_bulk)), limit_(memory_limit_), folder_(o.folder),
           usage_(o.usage ? o.usage : &own_usage_), at_(at) {
-        retry_.of = this;
-        retry_.fire = [](timer& t) { static_cast<pause&>(t).of->changed(); };
+        pause_.of = this;
+        pause_.fire = [](timer& t) { static_cast<pause&>(t).of->changed(); };
     }
     ~spool() {
         usage_->memory -= memory_told_;
@@ -162,9 +177,10 @@ public:
     bool over() const noexcept { return ended_ && in_memory(); }
     // Whether to read, now that there is something to do: a consumer that waits comes first, then the source.
     bool reads_next() const noexcept { return may_read() && (front_.empty() || !may_write()); }
-    reading begin_reading(unnamed_file file);
+    reading begin_reading(spool_file file);
     void end_reading(reading& r);
-    writing begin_writing(unnamed_file file);
+    // Without data if there is no room for any: then there is nothing to do but to end it.
+    writing begin_writing(spool_file file);
     void end_writing(writing& w);
     const std::string& folder() const noexcept { return folder_; }
 
@@ -182,7 +198,7 @@ private:
         return front_.empty() || (front_.bytes() + piece() <= limit_ / 2 && memory() + piece() <= limit_);
     }
     bool may_write() const noexcept {
-        return !ended_ && disk_ < disk_limit_ && !retry_.armed() && (full() || back_.bytes() >= piece());
+        return !ended_ && disk_ < disk_limit_ && !pause_.armed() && (full() || back_.bytes() >= piece());
     }
     bool may_go(part p) const noexcept {
         switch (p) {
@@ -195,6 +211,10 @@ private:
     std::size_t piece() const noexcept { return std::min(piece_, limit_ / 4); }
     // How many bytes there are from `at` to where the ring begins again.
     std::size_t to_the_end(std::size_t at) const noexcept { return disk_limit_ - at; }
+    std::size_t blocks(std::size_t bytes) const noexcept;
+    std::size_t on_disk(const spool_file& f, std::size_t bytes) const noexcept;
+    std::size_t room_for(spool_file& f, std::size_t bytes) const noexcept;
+    void leave_alone(duration d, bool for_quota) noexcept;
     void came_back();
     void changed();
 
@@ -210,7 +230,8 @@ private:
     std::size_t being_read_ = 0; // of these, by a call that runs
     std::size_t being_written_ = 0;
     bool ended_ = false;
-    pause retry_; // armed while the disk is left alone, after it has refused
+    pause pause_;            // armed while the disk is left alone, after it has refused, or a quota
+    bool for_quota_ = false; // it was a quota
     std::array<turn*, 3> waiting_{};
     spool_usage own_usage_;
     spool_usage* usage_;
@@ -249,10 +270,41 @@ private:
 
 spool::turn spool::turn_of(part p) noexcept { return {*this, p}; }
 
-reading spool::begin_reading(unnamed_file file) {
+// What the blocks take in which the first `bytes` bytes of the ring lie. The first may have been read in part.
+std::size_t spool::blocks(std::size_t bytes) const noexcept {
+    if (bytes == 0) return 0;
+    const std::size_t from = read_at_ - read_at_ % block_bytes;
+    const std::size_t n = std::min(bytes, to_the_end(read_at_));
+    const std::size_t all = whole_blocks(read_at_ + n) - from + whole_blocks(bytes - n);
+    return std::min(all, whole_blocks(disk_limit_));
+}
+
+// What the file takes on the disk with so many bytes in it.
+std::size_t spool::on_disk(const spool_file& f, std::size_t bytes) const noexcept {
+    if (f.gives_back) return blocks(bytes);
+    return whole_blocks(std::max(f.extent, std::min(read_at_ + bytes, disk_limit_)));
+}
+
+// How many of `bytes` bytes may be written. They are counted then.
+std::size_t spool::room_for(spool_file& f, std::size_t bytes) const noexcept {
+    const std::size_t want = on_disk(f, disk_ + bytes);
+    f.charge.grow_to(want);
+    if (f.charge.bytes() >= want) return bytes;
+    const std::size_t missing = whole_blocks(want - f.charge.bytes());
+    const std::size_t n = missing < bytes ? bytes - missing : 0;
+    return n < std::min(bytes, write_min) ? 0 : n;
+}
+
+void spool::leave_alone(duration d, bool for_quota) noexcept {
+    for_quota_ = for_quota;
+    executor::current().arm(pause_, d);
+}
+
+reading spool::begin_reading(spool_file file) {
     const std::size_t n = std::min({piece(), disk_, to_the_end(read_at_)});
     reading r{.file = std::move(file), .data = chunk(n), .at = static_cast<std::int64_t>(read_at_), .last = n == disk_};
     if (const std::size_t in_block = read_at_ % block_bytes; in_block <= disk_limit_ - disk_) r.read_before = in_block;
+    if (n == to_the_end(read_at_)) r.behind = whole_blocks(disk_limit_) - disk_limit_;
     being_read_ = n;
     changed();
     return r;
@@ -261,16 +313,24 @@ reading spool::begin_reading(unnamed_file file) {
 void spool::end_reading(reading& r) {
     disk_ -= r.data.size();
     read_at_ = r.last ? 0 : (read_at_ + r.data.size()) % disk_limit_;
+    if (r.last) r.file.extent = 0;
+    r.file.charge.shrink_to(disk_ == 0 ? 0 : on_disk(r.file, disk_));
+    if (for_quota_) pause_.disarm();
     front_.add(std::move(r.data));
     came_back();
 }
 
-writing spool::begin_writing(unnamed_file file) {
+writing spool::begin_writing(spool_file file) {
     if (in_memory()) front_.move_rest(limit_ / 2, back_);
     const std::size_t write_at = (read_at_ + disk_) % disk_limit_;
-    const std::size_t most = std::min({piece(), disk_limit_ - disk_, to_the_end(write_at)});
+    const std::size_t most =
+        room_for(file, std::min({piece(), disk_limit_ - disk_, to_the_end(write_at), back_.bytes()}));
     writing w{.file = std::move(file), .folder = {}, .data = {}, .at = static_cast<std::int64_t>(write_at)};
-    if (!w.file.is_open()) w.folder = folder_;
+    if (most == 0) {
+        ++usage_->waits;
+        leave_alone(spooled::quota_pause, true);
+    }
+    if (!w.file.on_disk.is_open()) w.folder = folder_;
     while (being_written_ < most && !back_.empty()) {
         w.data.push_back(back_.take(most - being_written_));
         being_written_ += w.data.back().size();
@@ -292,8 +352,10 @@ void spool::end_writing(writing& w) {
     if (w.done.error) {
         ++usage_->refusals;
         usage_->refusal = w.done.error;
-        executor::current().arm(retry_, pause_after_refusal);
+        leave_alone(pause_after_refusal, false);
     }
+    if (w.done.bytes != 0) w.file.extent = std::max(w.file.extent, static_cast<std::size_t>(w.at) + w.done.bytes);
+    w.file.charge.shrink_to(disk_ == 0 ? 0 : on_disk(w.file, disk_));
     came_back();
 }
 
@@ -327,8 +389,8 @@ task<> read_ahead(stream<chunk> in, spool* to) {
     to->end();
 }
 
-task<> call_disk(spool* of) {
-    unnamed_file file;
+task<> call_disk(spool* of, disk_quotas quotas) {
+    spool_file file{.charge = disk_charge(std::move(quotas))};
     for (;;) {
         co_await of->turn_of(spool::disk);
         if (of->over()) co_return;
@@ -336,13 +398,14 @@ task<> call_disk(spool* of) {
             reading r = co_await offload(
                 [given = of->begin_reading(std::move(file))]() mutable { return read_piece(std::move(given)); });
             if (r.done.error) co_await fail(r.done.error, "spool file in " + of->folder());
-            file = std::move(r.file);
             of->end_reading(r);
+            file = std::move(r.file);
         } else {
-            writing w = co_await offload(
-                [given = of->begin_writing(std::move(file))]() mutable { return write_piece(std::move(given)); });
-            file = std::move(w.file);
+            writing w = of->begin_writing(std::move(file));
+            if (!w.data.empty())
+                w = co_await offload([given = std::move(w)]() mutable { return write_piece(std::move(given)); });
             of->end_writing(w);
+            file = std::move(w.file);
         }
     }
 }
@@ -351,7 +414,7 @@ stream<chunk> spool_between(stream<chunk> in, std::size_t memory_limit, std::siz
     place& at = co_await here();
     spool all(memory_limit, disk_limit, o, at);
     strand disk, source;
-    disk.start(call_disk(&all), at);
+    disk.start(call_disk(&all, std::move(o.quotas)), at);
     source.start(read_ahead(std::move(in), &all), at);
     for (;;) {
         co_await all.turn_of(spool::consumer);

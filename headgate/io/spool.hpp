@@ -2,6 +2,7 @@
 
 #include <headgate/core/chunk.hpp>
 #include <headgate/core/stream.hpp>
+#include <headgate/io/disk_quota.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -20,11 +21,13 @@ struct spool_usage {
     std::uint64_t spilled = 0;  // bytes written to files, in all
     std::uint64_t refusals = 0; // how often a file could not be made or written
     std::error_code refusal;    // why, the last time
+    std::uint64_t waits = 0;    // how often a quota had no room for what was to be written
 };
 
 struct spool_options {
     std::string folder;           // where the file is made; if empty, $TMPDIR, or /var/tmp if that is not set
     spool_usage* usage = nullptr; // where to count
+    disk_quotas quotas{};         // what it may take on disk together with others; none by default
 };
 
 // A stage that reads ahead of its consumer, into memory up to `memory_limit` bytes and then into a file up to
@@ -46,11 +49,16 @@ struct spool_options {
 // that is no failure: the spool does with its memory, and tries the disk again, if it needs it, after a second; what
 // has been written stays. If the file cannot be read, the flow fails with the system's error.
 //
+// Quotas count what the file takes on disk, in whole blocks, from before it is written until it is given back; where
+// the file system cannot punch holes that is when the file is empty, or closed. A quota without room is like a full
+// disk, but it is looked at again after `quota_pause`, or when this spool has given something back.
+//
 // All calls to the disk go through `offload`. When the spool is dropped while one runs, that call ends alone and closes
 // the file. Closing a file frees its blocks, which takes the longer the more of it there is.
 class spooled {
 public:
     static constexpr std::size_t memory_min = 16 * 1024;
+    static constexpr duration quota_pause = std::chrono::milliseconds(100);
 
     spooled(std::size_t memory_limit_bytes, std::size_t disk_limit_bytes, spool_options o = {});
 

@@ -70,8 +70,8 @@ unnamed_file::done unnamed_file::read(std::span<char> into, std::int64_t at) noe
     return d;
 }
 
-void unnamed_file::discard(std::int64_t at, std::size_t bytes) noexcept {
-    std::ignore = ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, static_cast<std::int64_t>(bytes));
+bool unnamed_file::discard(std::int64_t at, std::size_t bytes) noexcept {
+    return ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, static_cast<std::int64_t>(bytes)) == 0;
 }
 
 void unnamed_file::clear() noexcept { std::ignore = ::ftruncate(fd_, 0); }

@@ -37,8 +37,8 @@ public:
     done write(std::span<iovec> parts, std::int64_t at) noexcept;
     // Reads `into.size()` bytes; that there are fewer is an error, EIO.
     done read(std::span<char> into, std::int64_t at) noexcept;
-    // Gives the disk back what these bytes take, if the file system can.
-    void discard(std::int64_t at, std::size_t bytes) noexcept;
+    // Gives the disk back what these bytes take. Gives whether the file system can.
+    bool discard(std::int64_t at, std::size_t bytes) noexcept;
     // Gives all back.
     void clear() noexcept;
 

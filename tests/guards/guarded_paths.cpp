@@ -57,7 +57,7 @@ constexpr std::string_view stream_event =
 usage serve(playback_kernel& os, std::uint64_t times, bool& wrong) {
     loop home(os);
     gateway::server_options o;
-    o.access_log = false;
+    o.access_log.enabled = false;
     gateway::worker on(home, o, nullptr);
     gateway::proxy_options to;
     to.to = {"127.0.0.1", 8000};

@@ -68,6 +68,8 @@ public:
     proxy_world(exploration& x, const gateway::proxy_options& o)
         : world(x, 8000), retries_(o.route.retries), proxy_(worker_, o) {
         if (retries_.enabled()) replay_bytes_max_ = 2 * retries_.replay_buffer + chunk_large + chunk_medium;
+        if (const gateway::response_options& s = o.route.response; s.buffering == gateway::response_buffering::spool)
+            replay_bytes_max_ += 3 * s.spool_memory + 2 * chunk_large;
         random_source r(x.seed ^ 0xfa11); // of its own, as below
         if (r.below(3) == 0) apply_more(o, r);
         start(proxy_);
@@ -95,6 +97,11 @@ private:
         if (r.below(3) == 0) o.upstream.connection_lifetime_max = 1s;
         if (r.below(3) == 0) o.upstream.requests_per_connection_max = 1 + r.below(3);
         if (r.below(3) == 0) o.route.retries = some_retries(r);
+        random_source s(x.seed ^ 0x5b001);
+        if (s.below(3) == 0)
+            o.route.response = {.buffering = gateway::response_buffering::spool,
+                                .spool_memory = 16 * 1024 + s.below(100'000),
+                                .spool_disk = s.below(2) ? s.below(300'000) : 1'000'000};
         return o;
     }
 

@@ -45,7 +45,7 @@ protected:
 
     static gateway::server_options options(exploration& x) {
         gateway::server_options o;
-        o.access_log = false;
+        o.access_log.enabled = false;
         o.connections_max = x.one_in(4) ? 1 + x.below(4) : 1000;
         o.stream_buffer = x.one_in(2) ? chunk_large : 1024 + x.below(chunk_large - 1024);
         o.splice_pipes_max = x.one_in(2) ? 256 : x.below(3);
@@ -104,7 +104,7 @@ protected:
         }
     }
 
-    std::size_t replay_bytes_max_ = 0; // what a connection may hold besides
+    std::size_t replay_bytes_max_ = 0; // what a connection may hold besides, to send again or ahead of its client
 
     exploration& x_;
     address origin_;

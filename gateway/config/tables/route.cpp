@@ -44,6 +44,19 @@ constexpr config_field compression_fields[] = {
     count<&cm::level>("level", 1, 9, "From fast (1) to small (9)."),
 };
 
+using rb = response_options;
+
+constexpr string_view bufferings[] = {"none", "spool"};
+
+constexpr config_field response_fields[] = {
+    one_of<bufferings, &rb::buffering>(
+        "buffering", "How the body of a response is read: none, as fast as the client takes it; spool, as fast as the "
+                     "upstream gives it. What the client has not taken then waits in memory, and after that in a file, "
+                     "and the connection to the upstream is free when it has given all."),
+    size<&rb::spool_memory>("spool_memory", 16 * kib, 1024 * mib, "What one response may have in memory."),
+    size<&rb::spool_disk>("spool_disk", 0, 1024 * tib, "And then in a file without a name."),
+};
+
 constexpr config_field proxy_option_fields[] = {
     or_none(size<&ro::request_body_max>("request_body_max", 0, 1024 * tib, "The body of a request: 413.")),
     time<&ro::client_idle_timeout>("client_idle_timeout",
@@ -80,6 +93,7 @@ constexpr config_field proxy_option_fields[] = {
                                               "The trailers of a chunked body: 400, or 502."),
     count<&ro::chunks, &cl::trailers_max>("trailers_max", 0, 10'000, "Trailer fields of a chunked body: 400, or 502."),
     section<&ro::compression>("compression", tables::compression, "Which responses are compressed."),
+    section<&ro::response>("response", tables::response, "Whether responses are read ahead of slow clients."),
     texts<&ro::upgrades>("upgrades", formats::protocol, "Protocols that a client may switch to, such as websocket."),
     flag<&ro::connect>("connect", "Whether CONNECT is served, as a tunnel to the upstream."),
     time<&ro::upgrade_idle_timeout>("upgrade_idle_timeout",
@@ -308,6 +322,10 @@ constexpr config_field route_policy_fields[] = {
                                                     "Clients that may not, also if they are allowed."),
     count<&rc::policies, &rp::requests_max>("requests_max", 0, many,
                                             "Requests in progress at a time, over all workers: 503. 0 for no limit."),
+    or_none(size<&rc::spool_disk_limit>(
+        "spool_disk_limit", 0, 1024 * tib,
+        "What its responses together take on disk, over all workers, if they are spooled. At the limit, its upstreams "
+        "or its database are read at their clients' speed.")),
     section<&rc::policies, &rp::rate_limit>("rate_limit", tables::rate_limit, "How many requests in a time: 429."),
     section<&rc::policies, &rp::cors>("cors", tables::cors, "Which pages of other origins may use it."),
 };
@@ -333,6 +351,7 @@ constexpr config_alternatives route_alternatives[] = {{actions, true}};
 
 constinit const config_table retries{"retries", "", retry_fields, {}, "", &built_in<rt>};
 constinit const config_table compression{"compression", "", compression_fields, {}, "", &built_in<cm>};
+constinit const config_table response{"response", "", response_fields, {}, "", &built_in<rb>};
 constinit const config_table proxy_options{"the options of a proxy action",
                                            "What one request may take, both ways.",
                                            proxy_option_fields,

@@ -21,6 +21,32 @@ constexpr config_field name_fields[] = {
     count<&no::tries>("tries", 1, 100, "Rounds over all servers."),
 };
 
+using lo = access_log_options;
+
+constexpr string_view log_formats[] = {"auto", "json", "text"};
+
+constexpr config_field access_log_fields[] = {
+    flag<&lo::enabled>("enabled", "Whether there is one."),
+    one_of<log_formats, &lo::format>("format", "json: an object per line. text: for people. auto: text to a terminal, "
+                                               "json to everything else."),
+    by_default("standard output",
+               text<&lo::path>("path", formats::file, "A file that is appended to; opened again at SIGUSR1.")),
+    or_none(time<&lo::interval>("interval", "How often what goes on for longer than this has a line before its end.")),
+    texts<&lo::redact_query>("redact_query", formats::parameter,
+                             "Parameters of the query whose values logs and traces leave out, in any case of letters; "
+                             "\"*\" for all."),
+};
+
+using sl = spool_limits;
+
+constexpr config_field spool_fields[] = {
+    by_default("$TMPDIR, or /var/tmp",
+               text<&sl::directory>("directory", formats::file, "Where the files are made. They have no names there.")),
+    or_none(size<&sl::disk_limit>("disk_limit", 0, 1024 * tib,
+                                  "What all of them together take on disk, over all workers. At the limit, as when the "
+                                  "disk is full, upstreams and databases are read at their clients' speed.")),
+};
+
 constexpr config_field server_fields[] = {
     by_default("one per core", count<&so::workers>("workers", 1, 1024,
                                                    "Threads, each with its own event loop and listeners. A Unix socket "
@@ -39,7 +65,8 @@ constexpr config_field server_fields[] = {
     or_none(time<&so::loop_stall_threshold>(
         "loop_stall_threshold", "A worker that does not come back to its event loop for as long holds up all that it "
                                 "serves: that is told on standard error, with its stack. none: it is not watched.")),
-    flag<&so::access_log>("access_log", "A line per request on standard output."),
+    section<&so::access_log>("access_log", tables::access_log,
+                             "A line per request or tunnel. `true` and `false` turn it on and off."),
     count<&so::connections_max>("connections_max", 1, many,
                                 "Client connections per worker. More are answered 503, or reset on a tcp listener."),
     count<&so::connections_per_client_max>("connections_per_client_max", 0, many,
@@ -55,6 +82,7 @@ constexpr config_field server_fields[] = {
             "What all streams together hold in buffers, and a share for each request. As it comes nearer streams "
             "get smaller buffers; at it, requests are answered 503 and connections of tcp listeners reset."))),
     section<&so::resolver>("resolver", tables::names, "How the names of endpoints are looked up."),
+    section<&so::spool>("spool", tables::spool, "What is read ahead of slow clients, beyond memory."),
     count<&so::splice_pipes_max>("splice_pipes_max", 0, many, "Kernel pipes per worker. Streams beyond are copied."),
     time<&so::alive, &tcp_liveness::probe_after>("tcp_keepalive_time",
                                                  "Without traffic until a peer, client or upstream, is probed. Without "
@@ -73,10 +101,35 @@ constexpr config_field admin_fields[] = {
                       "there is to do."),
 };
 
+using to = tracing_options;
+
+constexpr string_view trusts[] = {"trusted_proxies", "all", "none"};
+
+constexpr config_field tracing_fields[] = {
+    text<&to::sampling>("sampling", formats::share,
+                        "The share of the traces that begin here which is recorded. What is continued is recorded if "
+                        "whoever asks records it."),
+    text<&to::collector>("collector", formats::collector,
+                         "Where spans are sent, by OTLP over HTTP: http://host:port. Without one, traces pass through "
+                         "and nothing is recorded."),
+    text<&to::service_name>("service_name", formats::any, "What the spans say that they are of (`service.name`)."),
+    headers<&to::headers>("headers", "Fields of each request to the collector."),
+    one_of<trusts, &to::trust>("trust",
+                               "Whose traces are continued: of the trusted_proxies of the listener, of all, or "
+                               "of none. For the others a trace is begun, and what they say of one is left "
+                               "out."),
+    time<&to::interval>("interval", "The longest that spans wait to be sent."),
+    time<&to::timeout>("timeout", "For the collector to answer."),
+    count<&to::queue_max>("queue_max", 100, 1'000'000, "Spans that wait for the collector. More are dropped."),
+};
+
 } // namespace
 
+constinit const config_table access_log{"the access log", "", access_log_fields, {}, "enabled", &built_in<lo>};
+constinit const config_table tracing{"tracing", "", tracing_fields, {}, "", &built_in<to>};
 constinit const config_table admin{"admin", "", admin_fields, {}, "", &built_in<ao>};
 constinit const config_table names{"resolver", "", name_fields, {}, "", &built_in<no>};
+constinit const config_table spool{"spool", "", spool_fields, {}, "", &built_in<sl>};
 constinit const config_table server{"server", "", server_fields, {}, "", &built_in<so>};
 
 } // namespace headgate::gateway::tables

@@ -25,7 +25,7 @@ ENDS = {
     "complete", "client_closed", "client_reset", "client_idle", "client_slow_header", "client_protocol", "client_method",
     "client_too_large", "client_denied", "client_rate", "route_busy", "no_route", "upstream_refused", "upstream_unreachable", "upstream_connect_timeout", "upstream_closed", "upstream_reset", "upstream_busy",
     "upstream_circuit_open",
-    "upstream_timeout", "upstream_idle", "upstream_protocol", "query_failed", "file_error", "drained", "overloaded", "internal"}
+    "upstream_timeout", "upstream_idle", "upstream_protocol", "query_failed", "file_error", "drained", "overloaded", "aborted_by_operator", "internal"}
 SANITIZER_REPORT = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|terminate called")
 
 
