@@ -68,6 +68,19 @@ std::expected<std::size_t, std::string> parse_memory_limit(std::string_view text
     return n;
 }
 
+std::expected<access_log_options, std::string> parse_access_log(std::string_view text) {
+    access_log_options o;
+    if (text == "off")
+        o.enabled = false;
+    else if (text == "json")
+        o.format = log_format::json;
+    else if (text == "text")
+        o.format = log_format::text;
+    else if (text != "on")
+        return std::unexpected("'" + std::string(text) + "' is none of on, off, json and text");
+    return o;
+}
+
 // Names of protocols, in lower case.
 std::expected<std::vector<std::string>, std::string> parse_protocols(std::string_view text) {
     std::vector<std::string> all;
@@ -99,9 +112,9 @@ void add_server_options(CLI::App& app, server_options& o) {
         ->type_name("N")
         ->default_str("one per core");
     add_duration(app, "--drain-timeout", o.drain_timeout, "How long requests may still run after SIGTERM");
-    add_parsed(app, "--access-log", o.access_log.enabled, parse_switch,
-               "A line per request on standard output: on or off")
-        ->type_name("on|off")
+    add_parsed(app, "--access-log", o.access_log, parse_access_log,
+               "A line per request on standard output: on (text to a terminal, else JSON), off, json or text")
+        ->type_name("on|off|json|text")
         ->default_str("on");
     app.add_option_function<std::string>(
            "--admin",

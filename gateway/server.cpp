@@ -37,7 +37,7 @@ class server {
 public:
     // `log` and `traces` may be null.
     server(server_source& from, loop& main, access_log* log, trace_exporter* traces, fleet::endings& e)
-        : from_(from), main_(main), traces_(traces),
+        : from_(from), main_(main), log_(log), traces_(traces),
           workers_(from.first->of(), main, log, traces ? &traces->traces() : nullptr, e), shown_(workers_, facts_),
           admin_(endpoints()) {}
     server(const server&) = delete;
@@ -136,7 +136,7 @@ private:
         for (;;) {
             const int s = co_await signals.next();
             if (s == SIGUSR1)
-                try_print_live();
+                on_usr1();
             else if (s == SIGHUP)
                 reload();
             else if (s == SIGUSR2)
@@ -149,7 +149,7 @@ private:
         for (;;) {
             const int s = co_await signals.next();
             if (s == SIGUSR1)
-                try_print_live();
+                on_usr1();
             else if (s != SIGHUP && s != SIGUSR2)
                 co_return;
         }
@@ -295,6 +295,10 @@ private:
 
     // ---- what is alive
 
+    void on_usr1() noexcept {
+        if (log_) log_->reopen();
+        try_print_live();
+    }
     void try_print_live() noexcept {
         try {
             print_live();
@@ -313,6 +317,7 @@ private:
 
     server_source& from_;
     loop& main_;
+    access_log* log_;
     trace_exporter* traces_;
     fleet workers_;
     service_manager manager_;
@@ -342,7 +347,7 @@ int run_server(server_source from) {
         std::signal(SIGPIPE, SIG_IGN);
         const server_options& o = from.first->of().server;
         const std::unique_ptr<access_log> log =
-            o.access_log.enabled ? std::make_unique<access_log>(STDOUT_FILENO) : nullptr;
+            o.access_log.enabled ? std::make_unique<access_log>(o.access_log) : nullptr;
         server s(from, l, log.get(), traces ? &*traces : nullptr, e);
         s.start();
         std::fputs(s.ready_line().c_str(), stdout);

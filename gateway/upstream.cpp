@@ -199,11 +199,11 @@ proxy_header upstream::proxy_header_for(const peer_address& client, const socket
 }
 
 task<result<upstream_lease>> upstream::connect(endpoint_pool& first, endpoint_name& name, pick_key key,
-                                               const proxy_header* from) {
+                                               const proxy_header* from, duration* handshake) {
     endpoint_pool* to = &first;
     for (std::size_t tried = 1;; ++tried) {
         name.set(to->name());
-        auto c = co_await to->connect(from);
+        auto c = co_await to->connect(from, handshake);
         if (c || out_of_resources(c.error())) co_return c;
         to->report(verdict::failure); // it is there still: what is unused goes in the next turn
         endpoint_pool* const next = &pick(key, to);

@@ -70,8 +70,9 @@ public:
     // A new connection to `first`, or to another endpoint if that cannot be reached: nothing has been sent yet. A
     // machine that is short of descriptors is short of them for all endpoints. `name` becomes that of the last one
     // tried. The error is that of the last one. The connection is for whom `from` says; null: for us.
+    // `handshake` becomes the time that TLS took.
     task<result<upstream_lease>> connect(endpoint_pool& first, endpoint_name& name, pick_key key = {},
-                                         const proxy_header* from = nullptr);
+                                         const proxy_header* from = nullptr, duration* handshake = nullptr);
     // What there is to tell the upstream of a client, who is connected to us by `connection`. Costs nothing if the
     // upstream is not to be told.
     proxy_header proxy_header_for(const peer_address& client, const socket& connection) const noexcept;

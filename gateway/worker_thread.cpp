@@ -43,6 +43,7 @@ constexpr duration recovery_time = 5s;
 // What is on the worker's thread. Connections use the services, so they go before them.
 struct worker_thread::inside {
     inside(const shared& s, std::size_t number) : with(s), home(os), on(home, s.options, s.log, s.clients, s.traces) {
+        on.number = number;
         if (with.watch) with.watch->add(home, "worker " + std::to_string(number));
     }
     ~inside() {

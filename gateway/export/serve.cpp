@@ -80,6 +80,7 @@ public:
 
 private:
     void begin() noexcept {
+        if (!rq_->answered && rq_->flow.phase() == flow_phase::wait) rq_->flow.enter(flow_phase::body); // no rows
         rq_->answered = true;
         rq_->status = 200;
     }
@@ -96,7 +97,10 @@ stream<row_batch> counted(stream<row_batch> in, export_counts* counts, std::size
     counts->asked = executor::current().turn_time(); // as timers count
     if (counts->flow) counts->flow->hold();
     while (std::optional<row_batch> batch = co_await in.next()) {
-        if (counts->flow && counts->rows == 0) counts->flow->first_byte();
+        if (counts->flow && counts->rows == 0) {
+            counts->flow->first_byte();
+            counts->flow->enter(flow_phase::body);
+        }
         counts->rows += batch->rows();
         if (counts->rows > rows_max)
             co_await fail(errc::limit_exceeded, side::source, fmt::format("it has more than {} rows", rows_max));

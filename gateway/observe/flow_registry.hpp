@@ -127,6 +127,11 @@ public:
     flow_registry& operator=(const flow_registry&) = delete;
 
     std::size_t size() const noexcept { return size_; }
+    // Shows all that live.
+    template <class Look>
+    void each(Look look) const {
+        for (const list_node* i = flows_.next; i != &flows_; i = i->next) look(static_cast<const live_flow&>(*i));
+    }
     // One pass over all flows, in time that is linear in their number; `limit` of them are copied.
     flow_page select(const flow_query& q) const;
     std::optional<flow_view> find(std::uint64_t number) const;

@@ -230,7 +230,15 @@ void live_flow::lane_ended(const flow_lane& lane, const live_pipeline& p) noexce
         r.name = stage_name(lane, i, parts.size(), r.name);
         held += r.held_max;
         if (stage_count_ < stages_.size())
-            stages_[stage_count_++] = {.name = r.name, .bytes = r.bytes, .held_max = r.held_max, .left = r.held};
+            stages_[stage_count_++] = {.name = r.name,
+                                       .bytes = r.bytes,
+                                       .held_max = r.held_max,
+                                       .left = r.held,
+                                       .up = lane.up,
+                                       .items = r.items,
+                                       .waiting_for_source = r.waiting_for_source,
+                                       .working = r.working,
+                                       .waiting_for_consumer = r.waiting_for_consumer};
     }
     held_max_ = std::max(held_max_, held);
     if (const auto v = verdict(lane, parts, now); v && (!last_ || !lane.up)) last_ = v;
