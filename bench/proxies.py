@@ -232,13 +232,14 @@ class Nginx(Proxy):
             folder=folder, listen=listen, origin=origin, settings=self.settings_of(mode), tls=tls,
             locations="\n".join(f"location {path} {{ proxy_pass http://origin; }}" for path in paths))
         config = self.write("nginx.conf", NGINX.format(
-            load_stream=load_stream, folder=folder, descriptors=limit, connections=limit // 2, body=body))
+            load_stream=load_stream, folder=folder, descriptors=limit, connections=limit, body=body))
         return [self.find(), "-p", folder, "-c", config, "-e", "stderr"]
 
 
 HAPROXY = """
 global
     nbthread 1
+    no strict-limits
     maxconn {connections}
     {global_settings}
 defaults
@@ -425,8 +426,8 @@ def both(files):
 
 
 def connections_max():
-    """Of clients, with an upstream connection for each."""
-    return min(12_000, descriptor_limit() // 2 - 200)
+    """Of clients. There is not always an upstream connection for each: most of many wait."""
+    return min(12_000, descriptor_limit() - 1000)
 
 
 def output(*command):
