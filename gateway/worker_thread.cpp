@@ -43,6 +43,7 @@ constexpr duration recovery_time = 5s;
 // What is on the worker's thread. Connections use the services, so they go before them.
 struct worker_thread::inside {
     inside(const shared& s, std::size_t number) : with(s), home(os), on(home, s.options, s.log, s.clients, s.traces) {
+        on.number = number;
         if (with.watch) with.watch->add(home, "worker " + std::to_string(number));
     }
     ~inside() {
@@ -232,6 +233,15 @@ std::optional<std::vector<stack_frame>> worker_thread::stacks(duration limit) {
     call([done](inside&) { done->set_value(coroutine_stacks()); });
     if (waiting.wait_for(limit) != std::future_status::ready) return std::nullopt;
     return waiting.get();
+}
+void worker_thread::post(std::function<void(worker&)> f) {
+    call([f = std::move(f)](inside& i) {
+        try {
+            f(i.on);
+        } catch (const std::exception& e) {
+            std::fprintf(stderr, "headgate: a worker could not be asked: %s\n", e.what());
+        }
+    });
 }
 live_counts worker_thread::live() {
     live_counts counts;

@@ -68,6 +68,9 @@ public:
     // Its coroutines; nothing if it does not answer in time.
     std::optional<std::vector<stack_frame>> stacks(duration limit);
 
+    // Runs `f` on the worker's thread, some time. What it throws is dropped.
+    void post(std::function<void(worker&)> f);
+
     // Asks the worker whether it works, if it has answered before.
     void probe();
     bool has_answered() const noexcept { return answered_; }

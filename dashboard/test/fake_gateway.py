@@ -44,6 +44,7 @@ class World:
         self.ended = collections.deque(maxlen=256)
         self.ended_total = self.drops = self.version = 0
         self.level = "info"
+        self.told_last = (None, 0.0, [])
         self.started = time.monotonic()
         self.play(scenario)
 
@@ -73,9 +74,14 @@ class World:
             return flow is not None
 
     def told(self):
+        """All flows. Of ten thousand that takes a while, so it is done at most every quarter of a second."""
         now = time.monotonic()
         with self.changed:
-            return [flow.told(now) for flow in self.flows.values()]
+            version, at, told = self.told_last
+            if version != self.version or now - at > 0.25:
+                told = [flow.told(now) for flow in self.flows.values()]
+                self.told_last = (self.version, now, told)
+            return told
 
     def flows_answer(self, query):
         told = self.told()

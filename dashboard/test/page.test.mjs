@@ -43,13 +43,17 @@ describe("the page", () => {
         ["slow_database", "w1-231", 0, "stalled", /^gives no rows: \d/, /^The database warehouse has given no rows for \d/],
         ["slow_compressor", "w0-221", 2, "slow", /^slow: 93 % of the time/, /^Everything flows/],
     ]) {
-        test(`tells a ${scenario.replace("_", " ")} within a second`, async () => {
-            const begun = performance.now();
+        test(`tells a ${scenario.replace("_", " ")} within a second of the event`, async () => {
+            await page.evaluate(flow => new MutationObserver((_, observer) => {
+                if (!document.querySelector(`[data-flow="${flow}"] .stage.culprit`)) return;
+                window.took = performance.now() - performance.getEntriesByName("arrived").at(-1).startTime;
+                observer.disconnect();
+            }).observe(document.body, {childList: true, subtree: true, attributes: true}), id);
             await gateway.play(scenario);
             const culprit = flow(id).locator(".stage.culprit");
             await culprit.waitFor();
-            const took = performance.now() - begun;
-            assert.ok(took < SECOND, `it took ${took} ms`);
+            const took = await page.evaluate(() => window.took);
+            assert.ok(took < SECOND, `it took ${took} ms from when the event had arrived`);
             assert.equal(await culprit.count(), 1);
             assert.match(await culprit.getAttribute("class"), new RegExp(`\\b${level}\\b`));
             assert.equal(await flow(id).locator(".stage").nth(index).evaluate((e, c) => e === c, await culprit.elementHandle()), true);

@@ -14,7 +14,6 @@ import subprocess
 import unittest
 
 from support import BINARY, SANITIZED, Crowd, RunCase, eventually, request
-from support.case import LeakCheck
 from support.postgres import PROGRAMS, Postgres
 
 ROWS = 20_000
@@ -65,12 +64,6 @@ routes:
 
     def get(self, target, *fields, client=None, method="GET"):
         return (client or self.client()).exchange(method, target, *fields)
-
-    def rest_is_now(self):
-        """Connections to the database that are kept are no leak: what comes from here on must leave no more of them."""
-        self._close_clients()
-        self._clients.clear()
-        self.leaks = eventually(lambda: LeakCheck(self.gateway, 1), 5, "the gateway is at rest")
 
     def check_released(self):
         """The connection, of which there is one, is back: another export gets it at once."""
@@ -346,11 +339,6 @@ routes:
 
     def active(self):
         return int(self.server.sql("select count(*) from pg_stat_activity where state <> 'idle' and pid <> pg_backend_pid() and backend_type = 'client backend'"))
-
-    def rest_is_now(self):
-        self._close_clients()
-        self._clients.clear()
-        self.leaks = eventually(lambda: LeakCheck(self.gateway, 1), 5, "the gateway is at rest")
 
     def test_rows_with_a_bound_parameter(self):
         self.serve("select * from orders where region = :region order by id", "        parameters: {region: {}}")

@@ -57,5 +57,16 @@ class Dump(RunCase):
         self.assertEqual((done.returncode, done.stderr), (1, "/dev/full: No space left on device\n"))
 
 
+class Names(unittest.TestCase):
+    def test_the_program_names_its_own_functions(self):
+        """What reports of stalls do, in a process of their own."""
+        listed = subprocess.run(["nm", BINARY], text=True, capture_output=True, check=True).stdout
+        offset = re.search(r"^([0-9a-f]+) T \w*run_command_line\w*$", listed, re.MULTILINE)[1]
+        done = subprocess.run([BINARY, "symbolize", f"{int(offset, 16) + 8:x}", "1"], text=True, capture_output=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertRegex(done.stdout, r"^run_command_line \(cli.cpp:\d+\)\nheadgate\+0x0\n$")
+        self.assertEqual(subprocess.run([BINARY, "symbolize", "nonsense"], check=False).returncode, 2)
+
+
 if __name__ == "__main__":
     unittest.main()
