@@ -198,7 +198,7 @@ class Idle(Scenario):
         mode = "idle-tls" if self.mode == "tls" else "idle"
         load = subprocess.Popen([bench.load, mode, listen, str(connections), "/small"], stdin=subprocess.PIPE,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        too_long = threading.Timer(60 + connections / 100, load.kill)  # a proxy may leave a connection waiting
+        too_long = threading.Timer(60 + connections / 50, load.kill)  # a proxy may leave a connection waiting
         too_long.start()
         try:
             if not load.stdout.readline():

@@ -35,7 +35,7 @@ class Demo:
         self.screen = Screen()
         self.origin = Origin()
         folder = Path(options.gateway).resolve().parent / "demo"
-        self.shop = Shop(folder, 20_000 if self.quick else 1_000_000, self.show_making)
+        self.shop = Shop(folder, 10_000 if self.quick else 1_000_000, self.show_making)
         self.gateway = Gateway(options.gateway, {
             "DEMO_ORIGIN_PORT": str(self.origin.port), "DEMO_SHOP": str(self.shop.file),
             "DEMO_FIRST_BYTE_TIMEOUT": f"{FIRST_BYTE_TIMEOUT * 1000:.0f}ms"})

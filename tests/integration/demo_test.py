@@ -46,7 +46,7 @@ class DemoTest(unittest.TestCase):
                     self.assertIn(b"Hello", response.read())
                 self.assertRegex(demo.stdout.readline(), r" 200 GET /hello .* end=complete ")
                 demo.send_signal(signal.SIGINT)
-                self.assertEqual(demo.wait(20), 0)
+                self.assertEqual(demo.wait(20), 0, shown)
             finally:
                 demo.kill()
 
