@@ -14,6 +14,7 @@
 #include <gateway/config/load.hpp>
 #include <gateway/export/command.hpp>
 #include <gateway/server.hpp>
+#include <gateway/top/commands.hpp>
 #include <gateway/units.hpp>
 
 namespace headgate::gateway {
@@ -278,6 +279,7 @@ int run_command_line(int argc, char** argv) {
     const config_commands configs(app);
     const export_command exports(app);
     const admin::commands admin_commands(app);
+    const top::commands top_commands(app);
 
     try {
         // CLI11 would only say that there is no command.
@@ -290,6 +292,7 @@ int run_command_line(int argc, char** argv) {
     if (const auto status = configs.run()) return *status;
     if (const auto status = exports.run()) return *status;
     if (const auto status = admin_commands.run()) return *status;
+    if (const auto status = top_commands.run()) return *status;
     std::vector<std::string> arguments(argv, argv + argc);
     inheritance given = inheritance::of_process();
     if (*run_command) return run_from_file(file, std::move(arguments), std::move(given));

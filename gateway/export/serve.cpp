@@ -1,4 +1,5 @@
 #include <headgate/core/abort_watch.hpp>
+#include <headgate/core/memory_budget.hpp>
 #include <headgate/db/error.hpp>
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/http/body.hpp>
@@ -191,7 +192,10 @@ task<> serve_export(request& rq, export_route r, export_plan plan, export_counts
         if (!written) co_await fail(idle_if_timed_out(written.error()), side::sink);
         co_return;
     }
-    query_source from{&r.source, &r.statement, std::move(plan.values), {.timeout = a.timeout}};
+    query_source from{&r.source,
+                      &r.statement,
+                      std::move(plan.values),
+                      {.timeout = a.timeout, .batch_bytes = memory_share(row_batch::usual_bytes)}};
     export_sink to(rq, http::body_sink(rq.client, framing, std::move(head), a.client_pace()), counts, plan.trailers);
     const row_limit rows{counts, a.rows_max};
     const byte_limit bytes{counts, a.bytes_max};

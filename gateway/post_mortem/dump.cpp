@@ -32,7 +32,7 @@ std::vector<tree> distinct_trees(const std::vector<stack_frame>& frames, const s
         if (f.depth == 0) end_tree();
         std::string& name = known[f.code];
         if (name.empty()) name = names.function(f.code);
-        text += fmt::format("{:{}}{}\n", "", 2 * f.depth + 4, name);
+        text += fmt::format("{:{}}{}, {} bytes\n", "", 2 * f.depth + 4, name, f.bytes);
     }
     end_tree();
     return all;

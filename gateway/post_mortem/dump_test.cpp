@@ -11,7 +11,7 @@ namespace headgate::gateway {
 namespace {
 
 stack_frame frame(void (*code)(), std::size_t depth) {
-    return {.code = reinterpret_cast<const void*>(code), .depth = depth};
+    return {.bytes = 100, .code = reinterpret_cast<const void*>(code), .depth = depth};
 }
 
 TEST(dump_test, TreesThatLookTheSameAreWrittenOnce) {
@@ -23,10 +23,10 @@ TEST(dump_test, TreesThatLookTheSameAreWrittenOnce) {
                 names);
     EXPECT_THAT(text, ::testing::MatchesRegex("worker 0: 5 coroutine\\(s\\)\n"
                                               "  2 times\n"
-                                              "    one_coroutine \\(dump_test.cpp:[0-9]+\\)\n"
-                                              "      another_coroutine \\(dump_test.cpp:[0-9]+\\)\n"
+                                              "    one_coroutine \\(dump_test.cpp:[0-9]+\\), 100 bytes\n"
+                                              "      another_coroutine \\(dump_test.cpp:[0-9]+\\), 100 bytes\n"
                                               "  once\n"
-                                              "    another_coroutine \\(dump_test.cpp:[0-9]+\\)\n"));
+                                              "    another_coroutine \\(dump_test.cpp:[0-9]+\\), 100 bytes\n"));
 }
 
 TEST(dump_test, SaysWhoDoesNotAnswer) {

@@ -2,8 +2,8 @@
 #include <headgate/io/linux_kernel.hpp>
 #include <headgate/io/offload.hpp>
 #include <headgate/io/spool.hpp>
-#include <headgate/io/spool_testing.hpp>
 #include <headgate/testing/fixture.hpp>
+#include <headgate/testing/spool_tools.hpp>
 
 #include <thread>
 

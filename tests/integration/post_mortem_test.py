@@ -30,7 +30,7 @@ class Dump(RunCase):
         idle = [self.client() for _ in range(5)]
         for c in idle:
             c.send(b"GET")  # so that all of them are served
-        eventually(lambda: re.search(r"  5 times\n +proxy::serve \(proxy.cpp:\d+\)\n", self.dump().stdout), 5)
+        eventually(lambda: re.search(r"  5 times\n +proxy::serve \(proxy.cpp:\d+\), \d+ bytes\n", self.dump().stdout), 5)
         dump = self.dump()
         self.assertEqual((dump.returncode, dump.stderr), (0, ""))
         self.assertRegex(dump.stdout, r"^headgate [\d.]+, process %d\n\nworker 0: \d+ coroutine\(s\)\n" % self.gateway.pid)
