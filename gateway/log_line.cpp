@@ -279,10 +279,9 @@ std::size_t write_dropped(std::span<char, 200> to, log_format format, std::uint6
 }
 
 log_level level_of(const flow_facts& f) noexcept {
-    const bool failed = f.status >= 500;
-    if (!failed && (!f.why || *f.why == cause::complete)) return log_level::info;
-    const bool by_client = f.why && side_of(*f.why) == std::string_view("client");
-    return by_client && !failed ? log_level::warning : log_level::error;
+    if (f.status >= 500) return log_level::error;
+    if (!f.why || *f.why == cause::complete) return log_level::info;
+    return side_of(*f.why) == std::string_view("client") ? log_level::warning : log_level::error;
 }
 
 } // namespace headgate::gateway

@@ -26,6 +26,18 @@ protected:
     const peer_address client{peer_address::of(*address::parse("[2001:db8::1]:80"))};
 };
 
+TEST_F(log_line_test, EachEndHasALevel) {
+    const auto level = [](int status, std::optional<cause> why) {
+        return level_of(flow_facts{.status = status, .why = why});
+    };
+    EXPECT_EQ(level(200, cause::complete), log_level::info);
+    EXPECT_EQ(level(200, std::nullopt), log_level::info) << "it goes on";
+    EXPECT_EQ(level(500, cause::complete), log_level::error) << "the upstream's own answer";
+    EXPECT_EQ(level(200, cause::client_reset), log_level::warning);
+    EXPECT_EQ(level(502, cause::upstream_refused), log_level::error);
+    EXPECT_EQ(level(200, cause::upstream_reset), log_level::error);
+}
+
 TEST_F(log_line_test, WhatWasNoFlowYet) {
     const flow_facts is{.listener = "0.0.0.0:80", .client = &client, .why = cause::client_denied};
     EXPECT_EQ(text({.facts = is}),
