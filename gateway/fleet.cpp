@@ -130,8 +130,11 @@ void fleet::abort() {
 
 std::vector<worker_stacks> fleet::stacks() {
     std::vector<worker_stacks> all;
-    for (const auto& w : workers_)
-        all.push_back({.name = fmt::format("worker {}", all.size()), .frames = w->stacks(answer_time)});
+    for (const auto& w : workers_) {
+        std::string name = fmt::format("worker {}", all.size());
+        all.push_back(w->stacks(answer_time).value_or(worker_stacks{.name = {}, .frames = std::nullopt}));
+        all.back().name = std::move(name);
+    }
     return all;
 }
 live_counts fleet::live() {

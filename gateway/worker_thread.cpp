@@ -227,10 +227,10 @@ void worker_thread::drain() {
 void worker_thread::abort() {
     call([](inside& i) { i.on.abort(); });
 }
-std::optional<std::vector<stack_frame>> worker_thread::stacks(duration limit) {
-    auto done = std::make_shared<std::promise<std::vector<stack_frame>>>();
+std::optional<worker_stacks> worker_thread::stacks(duration limit) {
+    auto done = std::make_shared<std::promise<worker_stacks>>();
     auto waiting = done->get_future();
-    call([done](inside&) { done->set_value(coroutine_stacks()); });
+    call([done](inside& i) { done->set_value(stacks_of(i.on.flows)); });
     if (waiting.wait_for(limit) != std::future_status::ready) return std::nullopt;
     return waiting.get();
 }

@@ -34,7 +34,7 @@ class Dump(RunCase):
         dump = self.dump()
         self.assertEqual((dump.returncode, dump.stderr), (0, ""))
         self.assertRegex(dump.stdout, r"^headgate [\d.]+, process %d\n\nworker 0: \d+ coroutine\(s\)\n" % self.gateway.pid)
-        tree = re.search(r"  once\n( +proxy::serve .*\n( {6,}.*\n)+)", dump.stdout)[1]
+        tree = re.search(r"  once\n    request \w+: POST / of 127.0.0.1:\d+, [\d.]+ s old, .*\n( +proxy::serve .*\n( {6,}.*\n)+)", dump.stdout)[1]
         names = re.findall(r"^( +)(\S+)", tree, re.MULTILINE)
         depths = {name: len(spaces) for spaces, name in names}
         self.assertLess(depths["proxy::serve"], depths["proxy::serve_request"], tree)
