@@ -17,4 +17,4 @@ for path in ("request", "logged", "traced"):
         if abs(costs[path][what] - (0 if what == "allocations" else costs["request"][what])) > 0.01:
             wrong.append(f"{path}: {costs[path][what]} {what} of each")
 print(json.dumps(costs))
-sys.exit("\n".join(wrong))
+sys.exit("\n".join(wrong) or 0)
