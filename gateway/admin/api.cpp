@@ -282,7 +282,10 @@ task<std::string> api::overview_json() {
         out.begin_object().field("used_bytes", b->used()).field("limit_bytes", b->limit()).end_object();
     else
         out.null();
-    out.key("spool").null().key("descriptors").begin_object();
+    const auto spool = workers_.current().spool_levels().front();
+    out.key("spool").begin_object().field("used_bytes", spool.used);
+    out.field("limit_bytes", spool.limit == unlimited ? std::nullopt : std::optional(spool.limit)).end_object();
+    out.key("descriptors").begin_object();
     out.field("used", process.descriptors).field("limit", process.descriptors_max).end_object();
     out.field("rss_bytes", process.rss_bytes).key("rates").begin_object();
     const auto r = rates_of(*s);

@@ -208,6 +208,10 @@ std::string metrics_text(const worker_state& s, const server_facts& facts, const
         out.one("headgate_memory_used_bytes", "gauge", "What counts against the memory limit.", b->used());
         out.one("headgate_memory_limit_bytes", "gauge", "The memory limit.", b->limit());
     }
+    const auto spool = workers.current().spool_levels().front();
+    out.one("headgate_spool_used_bytes", "gauge", "Bytes on disk, read ahead of slow clients.", spool.used);
+    if (spool.limit != unlimited)
+        out.one("headgate_spool_limit_bytes", "gauge", "The most there may be of them.", spool.limit);
     out.family("headgate_reloads_total", "counter", "Reloads of the configuration, by whether they succeeded.");
     out.sample(R"(result="success")", facts.reloads);
     out.sample(R"(result="failure")", facts.reloads_failed);

@@ -182,7 +182,18 @@ void flow_registry::record(live_flow& f) noexcept {
     e.age = now - f.begun_;
     e.hold = f.hold_time(now);
     e.held_max = f.held_max_;
-    e.verdict = f.verdict(now);
+    e.verdict = f.last_;
+    if (f.stage_count_ == 0 && f.by_phases(f.down())) {
+        const duration upstream = f.before_body(now);
+        const duration client = f.spent(flow_phase::body, now);
+        const bool sink = client > upstream;
+        const waited_party who = sink ? waited_party::client : waited_party::upstream;
+        if (const duration took = sink ? client : upstream; took > duration{})
+            e.verdict = flow_verdict{.stage = to_string(who),
+                                     .index = static_cast<std::uint8_t>(sink ? 1 : 0),
+                                     .party = who,
+                                     .share = static_cast<double>(took.count()) / static_cast<double>(e.age.count())};
+    }
     e.stages = f.stage_count_;
     e.left = 0;
     for (std::size_t i = 0; i < e.stages; ++i) {

@@ -6,6 +6,12 @@
 
 namespace headgate::gateway {
 
+namespace {
+
+duration& at(std::array<duration, waited_parties>& of, waited_party p) { return of[static_cast<std::size_t>(p)]; }
+
+} // namespace
+
 const char* to_string(waited_party p) noexcept {
     switch (p) {
     case waited_party::client: return "client";
@@ -74,6 +80,13 @@ void live_flow::end(time_point now) noexcept {
     meters->down_bytes += f.down;
     meters->durations.add(now - begun_);
     if (first_byte_ != time_point()) meters->first_bytes.add(first_byte_ - begun_);
+    // Nothing of most went through a pipeline: their phases tell all there is to tell.
+    if (stage_count_ == 0 && !lanes[0].linked() && !lanes[1].linked()) {
+        if (!by_phases(down())) return;
+        at(meters->waits, waited_party::upstream) += before_body(now);
+        at(meters->waits, waited_party::client) += spent(flow_phase::body, now);
+        return;
+    }
     const auto waited = waits(now);
     for (std::size_t i = 0; i < waited.size(); ++i) meters->waits[i] += waited[i];
 }
@@ -116,12 +129,6 @@ live_flow::holdings live_flow::held() const noexcept {
 }
 
 // ---- whom it waits for
-
-namespace {
-
-duration& at(std::array<duration, waited_parties>& of, waited_party p) { return of[static_cast<std::size_t>(p)]; }
-
-} // namespace
 
 // Whether what comes before the body is a wait for the source of the lane.
 bool live_flow::by_phases(const flow_lane& lane) const noexcept {

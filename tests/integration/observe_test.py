@@ -342,6 +342,7 @@ class Shown(ObserveCase):
         self.assertEqual(self.ask("/api/v1/log-level"), {"level": "info"})
         self.assertEqual(self.ask("/api/v1/log-level", "PUT", body=b'{"level": "warning"}'), {"level": "warning"})
         self.client().exchange("GET", "/quiet")
+        self.assertEqual(self.ended_as("complete")["target"], "/quiet")  # by then it would have been written
         self.assertEqual(self.ask("/api/v1/log-level", "PUT", body=b'{"level":"info"}'), {"level": "info"})
         self.client().exchange("GET", "/told")
         self.gateway.wait_for_log(target="/told")
