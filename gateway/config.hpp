@@ -146,6 +146,10 @@ struct listener_config {
 struct admin_options {
     bool enabled = false;
     address listen = address::parse("127.0.0.1:9909").value_or(address());
+    std::string token_file{}; // of the token that requests must have; empty: none
+
+    // Whether others than this machine can connect, and there is no token.
+    bool open_to_others() const noexcept;
 };
 
 struct config {

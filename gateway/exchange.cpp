@@ -79,7 +79,7 @@ struct course {
 // A connection of the request's own: the upstream may want to be told whose it is.
 task<result<upstream_lease>> connect(request& rq, upstream& to, endpoint_pool& first, pick_key key) {
     const proxy_header from = to.proxy_header_for(rq.from, rq.client);
-    co_return co_await to.connect(first, rq.upstream, key, &from);
+    co_return co_await to.connect(first, rq.upstream, key, &from, &rq.handshake);
 }
 
 // One time that a request is sent.
@@ -231,6 +231,7 @@ std::optional<duration> pause_before_next(request& rq, course& c, const outgoing
 
 // CONNECT is answered here, as soon as there is a connection (RFC 9110, section 9.3.6).
 task<upstream_lease> open_tunnel(request& rq, route r) {
+    ++rq.attempts;
     const pick_key key = r.upstream->key_of(&rq.parsers->request.head(), rq.client_address.view());
     rq.in.consume(rq.parsers->request.head().head_bytes);
     rq.parsers.release();
@@ -324,6 +325,7 @@ task<upstream_lease> exchange(request& rq, route r) {
     for (;;) {
         if (c.at.fallback && c.at.upstream->none_is_well()) c.fall_back(rq);
         one_try t;
+        ++rq.attempts;
         co_await try_once(rq, c, out, t, at);
         judge(rq, c, t);
         const std::optional<duration> pause = pause_before_next(rq, c, out, t);

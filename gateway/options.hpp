@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstddef>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -74,6 +75,8 @@ struct access_log_options {
 struct server_options {
     address listen;
     unsigned workers = 1;
+    std::optional<address> admin{}; // of `headgate proxy` and `headgate tunnel`; a file has admin_options
+    std::string admin_token_file{};
     duration drain_delay = {}; // from when it is said that there will be an end to when no more is accepted
     duration drain_timeout = 10s;
     duration upgrade_timeout = 60s;            // for a new process to be ready

@@ -98,7 +98,10 @@ void describe_request(const void* whose, flow_facts& f) {
          .status = rq.status,
          .up = rq.up,
          .down = rq.down,
-         .why = rq.why};
+         .why = rq.why,
+         .attempts = rq.attempts,
+         .handshake = rq.handshake,
+         .trace = rq.trace.on() ? &rq.trace.context() : nullptr};
 }
 
 flow_kind kind_of(const snapshot::route& r) noexcept {
@@ -169,9 +172,7 @@ task<bool> proxy::open(socket& client, client_peer& peer, identity& who) {
         who.tls = a.tls;
         if (a.refused) {
             client.reset();
-            const std::string from = peer.text();
-            worker_.log(
-                {.method = {}, .target = {}, .client = from, .upstream = {}, .id = {}, .end = to_string(*a.refused)});
+            worker_.log(flow_facts{.listener = listener_, .client = &peer, .why = a.refused});
             co_return false;
         }
     }
@@ -422,19 +423,7 @@ void proxy::take_head(request& rq) {
 void proxy::log(request& rq) {
     rq.flow.end(executor::current().turn_time());
     if (rq.trace.record()) worker_.traces()->end(rq);
-    if (!worker_.options().access_log.enabled) return;
-    const auto took = executor::current().now() - rq.begun;
-    const std::string client = rq.from.text();
-    worker_.log({.method = rq.method.view(),
-                 .target = rq.target.view(),
-                 .client = client,
-                 .upstream = rq.upstream.view(),
-                 .id = rq.id.view(),
-                 .status = rq.status,
-                 .up = rq.up,
-                 .down = rq.down,
-                 .microseconds = std::chrono::duration_cast<std::chrono::microseconds>(took).count(),
-                 .end = to_string(rq.flow.aborted() ? cause::aborted_by_operator : *rq.why)});
+    worker_.log(rq.flow);
 }
 
 } // namespace headgate::gateway

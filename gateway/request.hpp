@@ -110,8 +110,10 @@ struct request {
     std::string_view coding{};        // that the client wants, of those the route compresses with; lives as long as it
     const snapshot::route* route = nullptr; // that takes it; null for none
     request_trace trace{};
-    endpoint_pool* asked = nullptr;   // the endpoint whose answer tells whether it is well; null when it has told
-    live_flow flow{};                 // what can be seen of it; the last member, for it looks at the others to its end
+    std::uint32_t attempts = 0;     // how often it was sent to an upstream, or tried to be
+    duration handshake{};           // of TLS with the upstream
+    endpoint_pool* asked = nullptr; // the endpoint whose answer tells whether it is well; null when it has told
+    live_flow flow{};               // what can be seen of it; the last member, for it looks at the others to its end
 };
 
 } // namespace headgate::gateway

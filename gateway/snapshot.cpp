@@ -56,6 +56,7 @@ config one_route(listener_config l, route_config r, const endpoint& to, const up
                  const server_options& s) {
     config c;
     c.server = s;
+    if (s.admin) c.admin = {.enabled = true, .listen = *s.admin, .token_file = s.admin_token_file};
     l.listen = s.listen;
     c.listeners.push_back(std::move(l));
     c.routes.push_back(std::move(r));
@@ -208,6 +209,13 @@ bool snapshot::files_changed() const {
 const snapshot::entrance* snapshot::find(std::string_view address) const noexcept {
     const auto found = entrances_.find(address);
     return found == entrances_.end() ? nullptr : &found->second;
+}
+
+bool admin_options::open_to_others() const noexcept {
+    if (!enabled || !token_file.empty() || listen.family() == AF_UNIX) return false;
+    const in6_addr ip = peer_address::of(listen).ip;
+    const bool v4 = IN6_IS_ADDR_V4MAPPED(&ip);
+    return !(v4 ? ip.s6_addr[12] == 127 : IN6_IS_ADDR_LOOPBACK(&ip));
 }
 
 std::shared_ptr<const snapshot> snapshot_of(const proxy_options& o, const server_options& s) {

@@ -12,6 +12,7 @@
 #include <gateway/access_log.hpp>
 #include <gateway/client_table.hpp>
 #include <gateway/live_config.hpp>
+#include <gateway/log_line.hpp>
 #include <gateway/observe/flow_registry.hpp>
 #include <gateway/options.hpp>
 #include <gateway/trace/tracer.hpp>
@@ -117,12 +118,16 @@ public:
     live_counts live() const noexcept;
 
     // Takes one line of the access log; lines go to the log together, once per turn of the loop.
-    void log(const access_record& r);
+    void log(const live_flow& f);
+    // The same, for a connection that ended before it was a flow.
+    void log(const flow_facts& f);
 
     // How many requests or tunnels are in progress; kept by the services.
     std::size_t requests = 0;
     // Those that live, and the last that have ended.
     flow_registry flows{};
+    // Which one of the server's it is.
+    std::size_t number = 0;
 
 private:
     friend idle_connection;
@@ -139,6 +144,8 @@ private:
     void close_idle(const service* home) noexcept; // null: of all
     void take_reserve() noexcept;
     void refuse(socket client, service& s, int status);
+    void add_line(const flow_facts& facts, const live_flow* f, bool interim) noexcept;
+    task<> log_long_flows();
     void flush();
 
     struct log_flush : ready {
@@ -159,6 +166,7 @@ private:
     list_node idle_;
     live_config config_;
     nursery connections_;
+    nursery chores_;
     std::map<service*, std::vector<std::unique_ptr<door>>> doors_;
 
 public:

@@ -22,13 +22,13 @@ std::unexpected<int> wrong(int status, const std::string& why) {
     return std::unexpected(status);
 }
 
-std::expected<address, int> address_in(const std::string& file) {
+std::expected<admin_options, int> options_in(const std::string& file) {
     const auto c = load_config(file);
     if (!c) {
         fmt::print(stderr, "{}", format_errors(c.error()));
         return std::unexpected(1);
     }
-    if (c->admin.enabled) return c->admin.listen;
+    if (c->admin.enabled) return c->admin;
     return wrong(1, file + ": has no `admin`, so that there is no way to reach the gateway");
 }
 
@@ -60,17 +60,19 @@ void target_options::add(CLI::App& command) {
 
 std::expected<target, int> target_options::resolve() const {
     target to{.at = admin_options().listen};
+    std::string token_file = token_file_;
     if (!file_.empty()) {
-        const auto at = address_in(file_);
-        if (!at) return std::unexpected(at.error());
-        to.at = *at;
+        const auto options = options_in(file_);
+        if (!options) return std::unexpected(options.error());
+        to.at = options->listen;
+        if (token_file.empty()) token_file = options->token_file;
     } else if (!address_.empty()) {
         const auto at = address::parse(address_);
         if (!at) return wrong(2, "--admin: " + at.error());
         to.at = *at;
     }
-    if (!token_file_.empty()) {
-        auto token = read_token(token_file_);
+    if (!token_file.empty()) {
+        auto token = read_token(token_file);
         if (!token) return wrong(1, token.error());
         to.token = std::move(*token);
     }

@@ -65,6 +65,9 @@ public:
     }
     task<> finish() {
         begin();
+        // In a later turn than the last row came, so that something was sent to the client meanwhile.
+        if (counts_->released && rq_->flow.meters && executor::current().turn_time() > *counts_->released)
+            ++rq_->flow.meters->returned_early;
         if (!digest_) return body_.finish();
         const time_point now = executor::current().now();
         trailers_ = fmt::format(
@@ -77,6 +80,7 @@ public:
 
 private:
     void begin() noexcept {
+        if (!rq_->answered && rq_->flow.phase() == flow_phase::wait) rq_->flow.enter(flow_phase::body); // no rows
         rq_->answered = true;
         rq_->status = 200;
     }
@@ -93,7 +97,10 @@ stream<row_batch> counted(stream<row_batch> in, export_counts* counts, std::size
     counts->asked = executor::current().turn_time(); // as timers count
     if (counts->flow) counts->flow->hold();
     while (std::optional<row_batch> batch = co_await in.next()) {
-        if (counts->flow && counts->rows == 0) counts->flow->first_byte();
+        if (counts->flow && counts->rows == 0) {
+            counts->flow->first_byte();
+            counts->flow->enter(flow_phase::body);
+        }
         counts->rows += batch->rows();
         if (counts->rows > rows_max)
             co_await fail(errc::limit_exceeded, side::source, fmt::format("it has more than {} rows", rows_max));

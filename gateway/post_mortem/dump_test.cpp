@@ -29,6 +29,23 @@ TEST(dump_test, TreesThatLookTheSameAreWrittenOnce) {
                                               "    another_coroutine \\(dump_test.cpp:[0-9]+\\), 100 bytes\n"));
 }
 
+TEST(dump_test, SaysWhichFlowIsServed) {
+    const symbols names;
+    const char serving[200]{}; // two frames
+    std::vector<stack_frame> frames{frame(&one_coroutine, 0), frame(&another_coroutine, 1), frame(&one_coroutine, 0)};
+    frames[0].frame = serving;
+    frames[1].frame = serving + 100;
+    const std::string text = text_of(
+        {.name = "worker 0", .frames = frames, .flows = {{.entry = serving + 99, .text = "request 7: GET /"}}}, names);
+    EXPECT_THAT(text, ::testing::MatchesRegex("worker 0: 3 coroutine\\(s\\)\n"
+                                              "  once\n"
+                                              "    request 7: GET /\n"
+                                              "    one_coroutine .*\n"
+                                              "      another_coroutine .*\n"
+                                              "  once\n"
+                                              "    one_coroutine .*\n"));
+}
+
 TEST(dump_test, SaysWhoDoesNotAnswer) {
     const symbols names;
     EXPECT_EQ(text_of({.name = "worker 1", .frames = std::nullopt}, names),

@@ -238,13 +238,14 @@ std::string read_problem(std::string_view body) {
 }
 
 double stalled_for_ms(const flow_row& f) {
-    return std::max(f.blamed ? f.blamed->stalled_ms : 0, f.waiting_for.empty() ? 0 : f.waiting_ms);
+    const bool waits = !f.waiting_for.empty() && f.phase != "tunnel"; // a quiet tunnel waits for nobody
+    return std::max(f.blamed ? f.blamed->stalled_ms : 0, waits ? f.waiting_ms : 0);
 }
 
 judgement judge(const flow_row& f) {
     const auto& v = f.blamed;
     const bool blamed = v && v->stalled_ms >= stalled_ms_min;
-    if (blamed || (!f.waiting_for.empty() && f.waiting_ms >= stalled_ms_min)) {
+    if (stalled_for_ms(f) >= stalled_ms_min) {
         const std::string party = blamed ? v->party : f.waiting_for;
         const std::string stage = v ? v->stage : std::string();
         const std::string since = time_text(blamed ? v->stalled_ms : f.waiting_ms);

@@ -128,7 +128,7 @@ void draw_head(const state& s, screen_size size, std::vector<std::string>& out) 
 void draw_list(state& s, screen_size size, std::vector<std::string>& out) {
     line says(size.columns, s.colours);
     if (s.all) {
-        const std::string text = headline(*s.all, s.list.flows);
+        const std::string text = headline(*s.all, s.list.flows, s.sorted_by == 0 && s.filter.empty());
         says.put(text, text.starts_with("Everything") || text.starts_with("Nothing") ? green : red);
     }
     out.push_back(says.take());
@@ -276,16 +276,16 @@ std::vector<std::string> draw(state& s, screen_size size) {
     return out;
 }
 
-std::string headline(const overview& o, const std::vector<flow_row>& flows) {
+std::string headline(const overview& o, const std::vector<flow_row>& flows, bool whole) {
     const flow_row* worst = nullptr;
     for (const flow_row& f : flows)
         if (judge(f).how == judgement::level::stalled && f.blamed &&
             (!worst || f.blamed->stalled_ms > worst->blamed->stalled_ms))
             worst = &f;
     if (!worst)
-        return o.stalled() ? fmt::format("{} flows are stalled.", o.stalled())
-               : o.flows   ? "Everything flows."
-                           : "Nothing is under way.";
+        return o.stalled() && !whole ? fmt::format("{} flows are stalled.", o.stalled())
+               : o.flows             ? "Everything flows."
+                                     : "Nothing is under way.";
     const std::string since = time_text(worst->blamed->stalled_ms);
     const std::string& party = worst->blamed->party;
     std::string text =

@@ -58,7 +58,7 @@ std::size_t list_rows(screen_size size);
 // seen.
 std::vector<std::string> draw(state& s, screen_size size);
 
-// The one sentence that says how things are.
-std::string headline(const overview& o, const std::vector<flow_row>& flows);
+// The one sentence that says how things are. `whole`: `flows` begin with those that have stalled for longest.
+std::string headline(const overview& o, const std::vector<flow_row>& flows, bool whole);
 
 } // namespace headgate::gateway::top

@@ -211,6 +211,36 @@ void add_attempt(span_writer& w, const request& rq, const traced_attempt& a, std
     w.close(!connected);
 }
 
+// The stages of an export: all of them begin when the database is asked; the database is free before its client has
+// everything.
+void add_stages(span_writer& w, const request& rq, time_point end) {
+    const live_flow& f = rq.flow;
+    const time_point begun = f.begun() + f.spent(flow_phase::head, end);
+    const source_config& from = rq.now->shared->of().sources[rq.route->source];
+    const char* const side = side_of(*rq.why);
+    trace_ids ids(rq.trace.context().span + 1);
+    for (const ended_stage& s : f.stages()) {
+        const bool database = &s == f.stages().data();
+        const bool failed = database && side && side == std::string_view("upstream");
+        w.open({.id = ids.next(),
+                .parent = rq.trace.context().span,
+                .kind = database ? span_kind::client : span_kind::internal,
+                .name = database ? "query" : s.name,
+                .name_of = database ? std::string_view(from.name) : std::string_view(),
+                .begun = begun,
+                .ended = database ? std::min(begun + f.hold_time(end).value_or(duration{}), end) : end});
+        if (database) w.text("db.system.name", from.postgres.empty() ? "sqlite" : "postgresql");
+        w.number("headgate.stage.items", s.items);
+        w.number("headgate.stage.bytes", s.bytes);
+        w.number("headgate.stage.held_max_bytes", s.held_max);
+        w.milliseconds("headgate.stage.waiting_for_source_ms", s.waiting_for_source);
+        w.milliseconds("headgate.stage.working_ms", s.working);
+        w.milliseconds("headgate.stage.waiting_for_consumer_ms", s.waiting_for_consumer);
+        if (failed) w.text("error.type", to_string(*rq.why));
+        w.close(failed);
+    }
+}
+
 } // namespace
 
 std::size_t append_spans(std::string& out, const request& rq) {
@@ -221,6 +251,7 @@ std::size_t append_spans(std::string& out, const request& rq) {
     const std::size_t kept = std::min(record.attempted, trace_record::attempts_max);
     for (std::size_t i = 0; i < kept; ++i)
         add_attempt(w, rq, record.attempts[i], i + 1 == kept ? record.attempted - 1 : i, now);
+    if (rq.flow.kind == flow_kind::export_rows && rq.route && rq.why) add_stages(w, rq, now);
     return w.count();
 }
 

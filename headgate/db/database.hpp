@@ -4,8 +4,10 @@
 #include <headgate/db/parameter.hpp>
 #include <headgate/db/pool.hpp>
 #include <headgate/db/query.hpp>
+#include <headgate/tabular/csv_options.hpp>
 #include <headgate/tabular/row_batch.hpp>
 
+#include <optional>
 #include <vector>
 
 namespace headgate::db {
@@ -24,6 +26,12 @@ struct query_options {
     // PostgreSQL: if not 0, the query is a cursor of the server, from which so many rows are fetched at a time: between
     // two fetches the server does nothing. Otherwise it sends on, as far as buffers take it.
     std::size_t fetch_rows = 0;
+    // What the rows are for, if that is CSV. PostgreSQL then writes them itself (COPY) where that comes out as
+    // format_csv writes them: if the query is a SELECT, WITH, VALUES or TABLE without parameters, if none of its
+    // columns is a boolean, timestamp, timestamptz or timetz, if `quotes` is minimal and fetch_rows 0. Its batches are
+    // written() then, at half the cost. (One thing may differ: COPY quotes `\.` only if it is all of a row.) All else
+    // comes as values.
+    std::optional<csv_options> csv{};
 };
 
 // A database as a source of rows: PostgreSQL (postgres.hpp) or SQLite (sqlite.hpp). For one thread; must outlive its

@@ -6,40 +6,48 @@ namespace headgate::db {
 namespace {
 
 using detail::after;
+using detail::postgres_copy_reader;
 using detail::postgres_reader;
 using detail::postgres_session;
 
-// Runs a reader: everything that waits. `Reader` also has take(), for what it has gathered.
-template <class Reader, class Item>
-stream<Item> read(pool* from, query q, std::vector<parameter> values, query_options o, Reader reader) {
+// Runs a reader: everything that waits.
+stream<row_batch> read(pool* from, query q, std::vector<parameter> values, query_options o, bool read_only) {
     const time_point until = after(o.timeout);
     auto bound = q.bind(std::move(values));
     if (!bound) co_await fail(make_error_code(std::errc::invalid_argument), std::move(bound.error().message));
     lease held = co_await from->acquire(o.timeout);
     auto& session = static_cast<postgres_session&>(*held);
-    reader.begin(session, q, *bound, until);
+    postgres_copy_reader copy(read_only, o);
+    detail::postgres_row_reader rows(read_only, o);
+    postgres_reader* reader = &rows;
+    if (postgres_copy_reader::may_take(q, o)) reader = &copy;
+    reader->begin(session, q, *bound, until);
     for (;;) {
-        switch (reader.step()) {
+        switch (reader->step()) {
         case postgres_reader::next::flush:
-            if (!co_await session.flush(until)) reader.not_sent();
+            if (!co_await session.flush(until)) reader->not_sent();
             break;
         case postgres_reader::next::wait: {
-            const auto ready = co_await session.input(reader.patience());
+            const auto ready = co_await session.input(reader->patience());
             if (!ready)
-                reader.nothing_came();
+                reader->nothing_came();
             else if (!session.consume())
-                reader.broke_off();
+                reader->broke_off();
             break;
         }
-        case postgres_reader::next::item: co_yield reader.take(); break;
+        case postgres_reader::next::item: co_yield reader->take(); break;
         case postgres_reader::next::failed: {
-            error_report why = reader.take_error();
+            error_report why = reader->take_error();
             co_await fail(why.code, why.text());
             break;
         }
+        case postgres_reader::next::refuse:
+            reader = &rows;
+            reader->begin(session, q, *bound, until);
+            break;
         case postgres_reader::next::last:
             held.give_back();
-            if (reader.has_last()) co_yield reader.take();
+            if (reader->has_last()) co_yield reader->take();
             co_return;
         }
     }
@@ -51,14 +59,7 @@ postgres::postgres(postgres_options o, pool_options p) : options_(std::move(o)),
 postgres::~postgres() = default;
 
 stream<row_batch> postgres::rows(query q, std::vector<parameter> values, query_options o) {
-    return read<detail::postgres_row_reader, row_batch>(&pool_, std::move(q), std::move(values), o,
-                                                        detail::postgres_row_reader(options_.read_only, o));
-}
-
-// A query with parameters is refused when its values, which there are none of, are bound.
-stream<chunk> postgres::csv(query q, csv_options format, query_options o) {
-    return read<detail::postgres_copy_reader, chunk>(
-        &pool_, std::move(q), {}, o, detail::postgres_copy_reader(options_.read_only, std::move(format), o));
+    return read(&pool_, std::move(q), std::move(values), std::move(o), options_.read_only);
 }
 
 task<std::unique_ptr<connection>> postgres::connect(duration limit) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <headgate/core/chunk.hpp>
 #include <headgate/db/database.hpp>
 #include <headgate/io/resolver.hpp>
 
@@ -19,13 +18,6 @@ struct postgres_options {
     duration cancel_timeout = std::chrono::seconds(5);
     std::size_t drained_bytes_max = 16 * 1024 * 1024;
     bool read_only = true; // queries run in transactions that cannot write
-};
-
-// How a result is written by `postgres::csv`.
-struct csv_options {
-    bool header = true; // the first line has the names of the columns
-    char delimiter = ',';
-    std::string null{}; // what stands for NULL; the empty string itself is then written as ""
 };
 
 // A PostgreSQL server, through libpq, on the loop: nothing blocks. Names are looked up by our resolver and given to
@@ -47,10 +39,6 @@ public:
 
     dialect sql_dialect() const noexcept override { return dialect::postgres; }
     stream<row_batch> rows(query q, std::vector<parameter> values = {}, query_options o = {}) override;
-    // The result as CSV, which the server writes (COPY ... TO STDOUT): its bytes pass unread, in chunks of whole lines,
-    // at about half the cost of rows. Only for queries without parameters: others fail with invalid_argument. Of the
-    // options, fetch_rows does not apply.
-    stream<chunk> csv(query q, csv_options format = {}, query_options o = {});
 
     pool& connections() noexcept override { return pool_; }
 

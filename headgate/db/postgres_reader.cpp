@@ -1,4 +1,5 @@
 #include <headgate/db/postgres_reader.hpp>
+#include <headgate/db/postgres_types.hpp>
 
 #include <algorithm>
 
@@ -44,6 +45,17 @@ std::string postgres_reader::timeout_sql() const {
     if (until_ == time_point::max()) return {};
     const auto ms = std::chrono::ceil<std::chrono::milliseconds>(left_until(until_) + server_grace).count();
     return "SET LOCAL statement_timeout = " + std::to_string(std::min<std::int64_t>(ms, 2'147'483'647));
+}
+
+bool postgres_reader::send(const std::string& sql, const std::vector<parameter>& values) {
+    std::vector<Oid> types;
+    std::vector<const char*> texts;
+    for (const parameter& p : values) {
+        types.push_back(postgres_oid_of(p));
+        texts.push_back(p.type == value_type::null ? nullptr : p.text.c_str());
+    }
+    return PQsendQueryParams(conn(), sql.c_str(), static_cast<int>(values.size()), types.data(), texts.data(), nullptr,
+                             nullptr, 0) == 1;
 }
 
 bool postgres_reader::finish() {

@@ -5,17 +5,6 @@
 
 namespace headgate::db::detail {
 
-bool postgres_row_reader::send(const std::string& sql, const std::vector<parameter>& values) {
-    std::vector<Oid> types;
-    std::vector<const char*> texts;
-    for (const parameter& p : values) {
-        types.push_back(postgres_oid_of(p));
-        texts.push_back(p.type == value_type::null ? nullptr : p.text.c_str());
-    }
-    return PQsendQueryParams(conn(), sql.c_str(), static_cast<int>(values.size()), types.data(), texts.data(), nullptr,
-                             nullptr, 0) == 1;
-}
-
 bool postgres_row_reader::send_query(const query& q, const std::vector<parameter>& values) {
     if (!PQenterPipelineMode(conn()) || !send(begin_sql())) return false;
     commands_ = 1;
@@ -71,7 +60,10 @@ bool postgres_row_reader::take_result() {
     switch (PQresultStatus(r.get())) {
     case PGRES_SINGLE_TUPLE:
     case PGRES_TUPLES_OK:
-        if (!described_) describe(*r);
+        if (!std::exchange(described_, true)) {
+            columns_ = columns_of(*r);
+            new_batch(0);
+        }
         row_ = 0;
         result_ = std::move(r);
         return true;
@@ -93,19 +85,6 @@ void postgres_row_reader::after_sync() {
         send_fetch();
     else
         ended_ = true;
-}
-
-void postgres_row_reader::describe(const PGresult& r) {
-    std::vector<column> all;
-    const int n = PQnfields(&r);
-    for (int i = 0; i < n; ++i) {
-        const auto oid = static_cast<std::uint32_t>(PQftype(&r, i));
-        const postgres_type t = postgres_type_of(oid);
-        all.push_back({.name = PQfname(&r, i), .type = t.type, .element = t.element, .database_type = oid});
-    }
-    columns_ = column_set(all);
-    described_ = true;
-    new_batch(0);
 }
 
 void postgres_row_reader::new_batch(std::size_t row_bytes) {

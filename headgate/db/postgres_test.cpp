@@ -54,10 +54,17 @@ task<rows_seen> read_all(postgres* db, std::string sql, std::vector<parameter> v
     co_return seen;
 }
 
-task<std::string> copy_all(postgres* db, std::string sql, csv_options f, query_options o) {
-    stream<chunk> csv = db->csv(query::parse(std::move(sql)).value(), std::move(f), o);
+// All of it is to be written by the server, in batches that begin with `rows`.
+task<std::string> copy_all(postgres* db, std::string sql, csv_options f, query_options o, std::size_t* rows = nullptr) {
+    o.csv = std::move(f);
+    stream<row_batch> csv = db->rows(query::parse(std::move(sql)).value(), {}, o);
     std::string all;
-    while (const auto c = co_await csv.next()) all += c->text();
+    while (auto b = co_await csv.next()) {
+        EXPECT_TRUE(b->written());
+        if (rows) *rows += b->rows();
+        EXPECT_EQ(b->bytes(), item_bytes(*b));
+        all += b->take_text().text();
+    }
     co_return all;
 }
 
@@ -67,8 +74,8 @@ task<> count_rows(postgres* db, std::string sql, std::size_t* rows, query_option
     while (const auto b = co_await s.next()) *rows += b->rows();
 }
 task<> count_bytes(postgres* db, std::string sql, std::size_t* bytes) {
-    stream<chunk> s = db->csv(query::parse(std::move(sql)).value());
-    while (const auto c = co_await s.next()) *bytes += c->size();
+    stream<row_batch> s = db->rows(query::parse(std::move(sql)).value(), {}, {.csv = csv_options()});
+    while (const auto b = co_await s.next()) *bytes += b->bytes();
 }
 
 class postgres_test : public ::testing::Test {
@@ -228,7 +235,7 @@ TEST_F(postgres_test, LargeRowsHaveTheirOwnBatchUpToALimit) {
     ASSERT_TRUE(r) << r.error().message();
     ASSERT_EQ(r->rows.size(), 3u);
     EXPECT_EQ(r->rows[1], "3000000|" + std::string(3'000'000, 'y'));
-    const auto csv = copy(sql, {.header = false});
+    const auto csv = copy(sql, {.header = false, .crlf = false});
     ASSERT_TRUE(csv) << csv.error().message();
     EXPECT_EQ(*csv, "1,y\n3000000," + std::string(3'000'000, 'y') + "\n2,yy\n");
 
@@ -256,16 +263,49 @@ TEST_F(postgres_test, SlowRowsAreNotKeptBack) {
 TEST_F(postgres_test, CopiesCsvUnread) {
     const auto r = copy("select 1 as a, 'it''s, \"so\"' as b, null as c union all select 2, '', 'x' -- end", {});
     ASSERT_TRUE(r) << r.error().message();
-    EXPECT_EQ(*r, "a,b,c\n1,\"it's, \"\"so\"\"\",\n2,\"\",x\n");
-    EXPECT_EQ(*copy("select null, 'ä'", {.header = false, .delimiter = ';', .null = "NULL"}), "NULL;ä\n");
-    EXPECT_EQ(*copy("select 1 as a where false"), "a\n");
+    EXPECT_EQ(*r, "a,b,c\r\n1,\"it's, \"\"so\"\"\",\r\n2,\"\",x\r\n");
+    EXPECT_EQ(*copy("select null, 'ä\n'", {.header = false, .delimiter = ';', .null = "NULL", .crlf = false}),
+              "NULL;\"ä\n\"\n");
+    EXPECT_EQ(*copy("select 1 as a where false", {.bom = true}), "\xef\xbb\xbf"
+                                                                 "a\r\n");
     EXPECT_EQ(*copy("select 1 where false", {.header = false}), "");
-    const auto large = copy("select i from generate_series(1, 100000) as i", {.header = false});
+    EXPECT_EQ(*copy("values (1, $$'$$, '\\x00ff'::bytea)", {.header = false, .delimiter = '\''}),
+              "1'\"'\"'\\x00ff\r\n");
+    EXPECT_EQ(*copy("(table pg_am) limit 0", {.header = false, .bom = true}), "\xef\xbb\xbf");
+    std::size_t rows = 0;
+    const auto large = l.run(
+        copy_all(&*db, "select i from generate_series(1, 100000) as i", {.header = true, .crlf = false}, {}, &rows));
     ASSERT_TRUE(large);
-    EXPECT_EQ(large->size(), 588'895u);
+    EXPECT_EQ(rows, 100'000u) << "the header is none";
+    EXPECT_EQ(large->size(), 588'897u);
     EXPECT_TRUE(large->ends_with("\n99999\n100000\n"));
     EXPECT_EQ(copy("select :a").error().code, std::errc::invalid_argument);
     EXPECT_EQ(stats().created, 1u);
+    EXPECT_EQ(stats().idle, 1u);
+}
+
+TEST_F(postgres_test, WhatCopyWritesOtherwiseComesAsRows) {
+    const auto values = [this](std::string sql, query_options o) {
+        o.csv.emplace(o.csv.value_or(csv_options()));
+        const auto r = read(std::move(sql), {}, std::move(o));
+        EXPECT_TRUE(r) << r.error().message();
+        return r && !r->rows.empty() ? r->rows[0] : "";
+    };
+    EXPECT_EQ(values("select true, 1", {}), "t|1");
+    EXPECT_EQ(values("select timestamp '2026-02-03 04:05:06'", {}), "2026-02-03 04:05:06");
+    EXPECT_EQ(values("select timestamptz 'infinity', timetz '01:02:03+01'", {}), "infinity|01:02:03+01");
+    EXPECT_EQ(values("show server_encoding", {}), "UTF8");
+    EXPECT_EQ(values("explain (costs off) select 1", {}), "Result");
+    EXPECT_EQ(values("select 1", {.fetch_rows = 10}), "1");
+    EXPECT_EQ(values("select 1", {.csv = csv_options{.quotes = csv_quotes::all}}), "1");
+    const auto bound = read("select :a::int", {{.name = "a", .text = "7"}}, {.csv = csv_options()});
+    ASSERT_TRUE(bound);
+    EXPECT_EQ(bound->rows[0], "7");
+    EXPECT_EQ(error_of_reading("select nosuch", {.csv = csv_options()}).detail,
+              "ERROR: column \"nosuch\" does not exist; at character 8");
+    turn_until_recovered();
+    EXPECT_EQ(stats().created, 1u);
+    EXPECT_EQ(stats().idle, 1u);
 }
 
 TEST_F(postgres_test, OnlyReads) {

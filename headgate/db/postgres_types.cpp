@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <vector>
 
 namespace headgate::db::detail {
 
@@ -32,6 +33,17 @@ postgres_type postgres_type_of(std::uint32_t oid) noexcept {
     if (t != types.end() && t->oid == oid) return {t->type, other};
     t = std::ranges::find(types, oid, &known::array);
     return t == types.end() ? postgres_type{} : postgres_type{array, t->type};
+}
+
+column_set columns_of(const PGresult& r) {
+    std::vector<column> all;
+    const int n = PQnfields(&r);
+    for (int i = 0; i < n; ++i) {
+        const auto oid = static_cast<std::uint32_t>(PQftype(&r, i));
+        const postgres_type t = postgres_type_of(oid);
+        all.push_back({.name = PQfname(&r, i), .type = t.type, .element = t.element, .database_type = oid});
+    }
+    return column_set(all);
 }
 
 std::uint32_t postgres_oid_of(const parameter& p) noexcept {

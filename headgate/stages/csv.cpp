@@ -1,5 +1,6 @@
 #include <headgate/stages/csv.hpp>
 #include <headgate/stages/format_rows.hpp>
+#include <headgate/stages/text_format.hpp>
 #include <headgate/stages/text_scan.hpp>
 #include <headgate/stages/utf8.hpp>
 #include <headgate/stages/value_text.hpp>
@@ -26,22 +27,25 @@ public:
     bool has_header() const noexcept { return options_.header; }
     bool header(std::size_t c) {
         if (c != 0) out.put(options_.delimiter);
-        return text(c, columns_[c].name);
+        return text(c, columns_[c].name, not_minimal());
     }
     void begin_row() noexcept { ++row_; }
     bool value(std::size_t c, cell v) {
         if (c != 0) out.put(options_.delimiter);
         switch (v.type) {
         case value_type::null: out.put(options_.null); return true;
-        case value_type::boolean: return text(c, v.text == "t" ? "true" : "false");
+        case value_type::integer:
+        case value_type::floating:
+        case value_type::numeric: return text(c, v.text, options_.quotes == csv_quotes::all);
+        case value_type::boolean: return text(c, v.text == "t" ? "true" : "false", not_minimal());
         case value_type::timestamp:
         case value_type::timestamptz:
-        case value_type::timetz: return text(c, detail::moment(v.type, v.text, moment_));
+        case value_type::timetz: return text(c, detail::moment(v.type, v.text, moment_), not_minimal());
         case value_type::bytea:
-            if (options_.bytes == byte_coding::hex) return text(c, v.text);
+            if (options_.bytes == byte_coding::hex) return text(c, v.text, not_minimal());
             return bytes(c, v);
         case value_type::blob: return bytes(c, v);
-        default: return text(c, v.text);
+        default: return text(c, v.text, not_minimal());
         }
     }
     bool more() { return bytes_.ended() ? more_text() : more_bytes(); }
@@ -49,7 +53,8 @@ public:
     void end() noexcept {}
 
 private:
-    bool text(std::size_t column, std::string_view t);
+    bool not_minimal() const noexcept { return options_.quotes != csv_quotes::minimal; }
+    bool text(std::size_t column, std::string_view t, bool quote);
     bool more_text();
     void quoted(std::string_view t);
     bool bytes(std::size_t column, cell v);
@@ -67,12 +72,12 @@ private:
     detail::byte_pieces bytes_;
 };
 
-bool csv_writer::text(std::size_t column, std::string_view t) {
+bool csv_writer::text(std::size_t column, std::string_view t, bool quote) {
     const detail::text_seen seen = detail::scan_csv(t, options_.delimiter);
     if (seen.high && detail::utf8_valid(t) != t.size())
         t = repaired_ = detail::repaired_or_refused(t, options_.invalid, row_, columns_[column].name);
     rest_ = t;
-    quoted_ = seen.special || t == options_.null || t == "\\.";
+    quoted_ = quote || seen.special || t == options_.null || t == "\\.";
     if (!quoted_ && t.size() <= detail::format_step) {
         out.put(t);
         return true;
@@ -116,8 +121,9 @@ bool csv_writer::bytes(std::size_t column, cell v) {
         if (hex) to += std::string_view("\\x").copy(to, 2);
         const std::string_view all = bytes_.next();
         to = hex ? detail::write_hex(to, all) : detail::write_base64(to, all);
-        return text(column, {room.data(), static_cast<std::size_t>(to - room.data())});
+        return text(column, {room.data(), static_cast<std::size_t>(to - room.data())}, not_minimal());
     }
+    if (not_minimal()) out.put('"');
     if (hex) out.put("\\x");
     return more_bytes();
 }
@@ -126,21 +132,25 @@ bool csv_writer::more_bytes() {
     const std::string_view piece = bytes_.next();
     char* const to = out.room(2 * piece.size() + 4);
     out.used(options_.bytes == byte_coding::hex ? detail::write_hex(to, piece) : detail::write_base64(to, piece));
+    if (bytes_.ended() && not_minimal()) out.put('"');
     return bytes_.ended();
-}
-
-bool possible_delimiter(char c) noexcept {
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    return c > 0 && c < 0x7f && !letter && std::string_view("\"\r\n+-.\\=/").find(c) == std::string_view::npos;
 }
 
 } // namespace
 
+bool is_csv_delimiter(char c) noexcept {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    return c > 0 && c < 0x7f && !letter && std::string_view("\"\r\n+-.\\=/").find(c) == std::string_view::npos;
+}
+
+bool is_csv_null(std::string_view text, char delimiter) noexcept {
+    return text.size() <= null_bytes_max && !detail::scan_csv(text, delimiter).special &&
+           detail::utf8_valid(text) == text.size();
+}
+
 format_csv::format_csv(csv_options o) : options_(std::move(o)) {
-    if (!possible_delimiter(options_.delimiter)) throw std::invalid_argument("csv: this cannot be a delimiter");
-    const std::string_view null = options_.null;
-    if (null.size() > null_bytes_max || detail::scan_csv(null, options_.delimiter).special ||
-        detail::utf8_valid(null) != null.size())
+    if (!is_csv_delimiter(options_.delimiter)) throw std::invalid_argument("csv: this cannot be a delimiter");
+    if (!is_csv_null(options_.null, options_.delimiter))
         throw std::invalid_argument("csv: this cannot be the text for no value");
 }
 

@@ -36,7 +36,11 @@ stream<chunk> format_rows(stream<row_batch> in, Options options) {
     const auto writer = std::make_unique<Writer>(options);
     Writer& w = *writer;
     bool begun = false;
-    while (const std::optional<row_batch> batch = co_await in.next()) {
+    while (std::optional<row_batch> batch = co_await in.next()) {
+        if (batch->written()) {
+            if (chunk text = batch->take_text(); !text.empty()) co_yield std::move(text);
+            continue;
+        }
         const std::size_t width = batch->columns().size();
         if (!std::exchange(begun, true)) {
             w.begin(batch->columns());

@@ -108,6 +108,42 @@ TEST_F(format_test, CsvQuotesOnlyWhatMustBe) {
     EXPECT_EQ(csv_line({{text, "\""}, {text, "\"\""}}), R"("""","""""")");
 }
 
+TEST_F(format_test, CsvQuotesMoreIfAsked) {
+    const row values{{integer, "-1"},
+                     {floating, "0.5"},
+                     {numeric, "12.50"},
+                     {text, "a"},
+                     {},
+                     {text, ""},
+                     {boolean, "t"},
+                     {date, "2026-02-03"},
+                     {text, "7"},
+                     {bytea, "\\x00ff"},
+                     {timestamp, "2026-02-03 04:05:06"}};
+    EXPECT_EQ(csv_line(values, {.quotes = csv_quotes::non_numeric}),
+              R"(-1,0.5,12.50,"a",,"","true","2026-02-03","7","\x00ff","2026-02-03T04:05:06")");
+    EXPECT_EQ(csv_line(values, {.quotes = csv_quotes::all, .null = "-"}),
+              R"("-1","0.5","12.50","a",-,"","true","2026-02-03","7","\x00ff","2026-02-03T04:05:06")");
+    EXPECT_EQ(written(one_row({{integer, "1"}}), format_csv({.quotes = csv_quotes::non_numeric})), "\"c\"\r\n1\r\n");
+    const std::string bytes(10'000, '\xab'); // in several steps
+    const std::string line = csv_line({{blob, bytes}, {integer, "1"}}, {.quotes = csv_quotes::all});
+    EXPECT_EQ(line.size(), 20'002u + 2 + 4);
+    EXPECT_TRUE(line.starts_with("\"\\xabab") && line.ends_with("abab\",\"1\""));
+}
+
+TEST_F(format_test, CsvDelimitersAndNullTexts) {
+    for (const char c : {',', ';', '\t', '|', ' ', ':'}) EXPECT_TRUE(is_csv_delimiter(c)) << c;
+    for (const char c : {'"', '\r', '\n', '\0', 'a', '0', '.', '-', '\\', '\x7f', '\xe4'})
+        EXPECT_FALSE(is_csv_delimiter(c)) << c;
+    EXPECT_TRUE(is_csv_null("\\N", ','));
+    EXPECT_TRUE(is_csv_null(";", ','));
+    EXPECT_FALSE(is_csv_null("a,b", ','));
+    EXPECT_FALSE(is_csv_null("\"", ','));
+    EXPECT_FALSE(is_csv_null("a\nb", ','));
+    EXPECT_FALSE(is_csv_null("\xff", ','));
+    EXPECT_FALSE(is_csv_null(std::string(65, 'x'), ','));
+}
+
 TEST_F(format_test, CsvTellsNoValueFromEmpty) {
     EXPECT_EQ(csv_line({{}, {text, ""}, {}}), ",\"\",");
     EXPECT_EQ(csv_line({{}, {text, ""}, {text, "NULL"}}, {.null = "NULL"}), "NULL,,\"NULL\"");

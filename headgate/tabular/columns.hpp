@@ -9,7 +9,8 @@
 namespace headgate {
 
 // What a value is, and with that how its text is to be read. The text is the database's own, digit for digit. "PG" says
-// what PostgreSQL writes with the settings that its driver makes, "SQLite" what its driver makes of a storage class.
+// what PostgreSQL writes with the settings that its driver makes, "SQLite" what its driver makes of a storage class
+// (a real number always has a point or an exponent there, "3.0": its columns have no types).
 enum class value_type : std::uint8_t {
     null,      // no value; the text is empty. Only of cells: no column is declared so
     boolean,   // "t" or "f"

@@ -43,9 +43,15 @@ public:
     // Room for rows of these columns, in `bytes` of memory: the values' text and 8 bytes for each value.
     explicit row_batch(column_set columns, std::size_t bytes = usual_bytes);
 
+    // Rows that a database has written as CSV (db::query_options::csv): see written().
+    row_batch(column_set columns, chunk csv, std::size_t rows) noexcept
+        : columns_(std::move(columns)), storage_(std::move(csv)), rows_(rows),
+          used_(static_cast<std::uint32_t>(storage_.size())), written_(true) {}
+
     row_batch(row_batch&& o) noexcept
         : columns_(std::move(o.columns_)), width_(std::exchange(o.width_, 0)), storage_(std::move(o.storage_)),
-          rows_(std::exchange(o.rows_, 0)), cells_(std::exchange(o.cells_, 0)), used_(std::exchange(o.used_, 0)) {}
+          rows_(std::exchange(o.rows_, 0)), cells_(std::exchange(o.cells_, 0)), used_(std::exchange(o.used_, 0)),
+          written_(o.written_) {}
     row_batch& operator=(row_batch&& o) noexcept {
         if (this != &o) {
             columns_ = std::exchange(o.columns_, {});
@@ -54,6 +60,7 @@ public:
             rows_ = std::exchange(o.rows_, 0);
             cells_ = std::exchange(o.cells_, 0);
             used_ = std::exchange(o.used_, 0);
+            written_ = o.written_;
         }
         return *this;
     }
@@ -70,6 +77,11 @@ public:
         const mark m = load(i);
         return {m.type, {storage_.data() + begin, m.end - begin}};
     }
+
+    // Whether it has text instead of values: only take_text(), rows() and the columns are to be asked for then.
+    // format_csv passes the text on. Nobody gets such a batch who has not asked for it.
+    bool written() const noexcept { return written_; }
+    chunk take_text() noexcept { return std::move(storage_); }
 
     // How many bytes its values have, with 8 for each value: what meters and limits count.
     std::size_t bytes() const noexcept { return used_ + cells_ * sizeof(mark); }
@@ -121,6 +133,7 @@ private:
     std::size_t rows_ = 0;
     std::size_t cells_ = 0;
     std::uint32_t used_ = 0; // bytes of text
+    bool written_ = false;
 };
 
 // For meters and limits, see core/joint.hpp.

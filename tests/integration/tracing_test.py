@@ -2,6 +2,7 @@
 """Traces: who continues and begins one, what the upstream is told, and what the collector gets, whatever it does."""
 
 import re
+import sqlite3
 import subprocess
 import threading
 import unittest
@@ -229,6 +230,46 @@ class Spans(TracingCase):
         self.assertTrue(50 < sampled < 150, sampled)
         self.requests(sampled)
         self.assertEqual({s.trace for s in self.collector.trees()}, {self.parent_seen(n)[0] for n in range(200) if self.parent_seen(n)[2] == "01"})
+
+
+class Exports(TracingCase):
+    def export(self, query):
+        path = str(self.file.parent / "shop.db")
+        db = sqlite3.connect(path)
+        db.execute("create table t (id integer, pad text)")
+        db.executemany("insert into t values (?, ?)", ((i, "x" * 100) for i in range(5000)))
+        db.commit()
+        db.close()
+        self.collector = Collector()
+        self.run_with(self.listener() + f"tracing: {{collector: '{self.collector.url()}', interval: 50ms, sampling: 1}}\n"
+                      f"sources: {{shop: {{sqlite: '{path}'}}}}\n"
+                      f"routes: [{{match: {{path: /t}}, export: {{source: shop, query: '{query}', compression: [gzip]}}}}]\n", workers=1)
+
+    def test_stages(self):
+        self.export("select * from t")
+        answer = self.client().exchange("GET", "/t", ("Accept-Encoding", "gzip"))
+        self.rest_is_now()
+        self.assertEqual(answer.status, 200)
+        (span,) = self.requests(1)
+        names = [(s.name, s.kind) for s in span.children]
+        self.assertEqual((names[0], names[-1]), (("query shop", "client"), ("client", "internal")))
+        self.assertTrue({"gzip", "spooled"} <= {name for name, _ in names}, names)
+        query = span.children[0]
+        self.assertEqual((query["db.system.name"], query.failed), ("sqlite", False))
+        self.assertLess(query.ended, span.ended)
+        for stage in span.children:
+            clocks = sum(stage[f"headgate.stage.{k}_ms"] for k in ("waiting_for_source", "working", "waiting_for_consumer"))
+            self.assertLessEqual(clocks, (span.ended - span.begun) / 1e6 + 2, stage)
+            self.assertGreater(stage["headgate.stage.items"], 0)
+        self.assertEqual(span.children[-1]["headgate.stage.bytes"], len(answer.data))
+
+    def test_a_query_that_fails(self):
+        self.export("select abs(-9223372036854775807 - 1)")
+        self.client().exchange("GET", "/t")
+        self.rest_is_now()
+        (span,) = self.requests(1)
+        self.assertEqual((span.failed, span["error.type"]), (True, "query_failed"))
+        self.assertEqual([s.name for s in span.children if s.failed], ["query shop"])
 
 
 class Documented(TracingCase):

@@ -98,7 +98,11 @@ using ao = headgate::gateway::admin_options;
 constexpr config_field admin_fields[] = {
     text<&ao::listen>("address", formats::listen,
                       "Where it listens: address:port, [v6]:port, :port or unix:/path. Whoever can connect may do all "
-                      "there is to do."),
+                      "there is to do, unless there is a token."),
+    text<&ao::token_file>(
+        "token_file", formats::file,
+        "A file with the token that requests must have (Authorization: Bearer). Needed to listen "
+        "where others than this machine can connect. /livez, /readyz and the page's files need none."),
 };
 
 using to = tracing_options;
