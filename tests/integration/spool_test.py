@@ -18,7 +18,8 @@ from support.peers import NGINX, nginx, nginx_http
 from tls_test import TlsCase
 
 MIB = 1 << 20
-BODY = random.Random(5).randbytes(24 * MIB)
+BODY = random.Random(5).randbytes(12 * MIB)
+PATIENCE = 60.0  # seconds: an origin is held up as long as the test says
 SPOOL = "response: {buffering: spool, spool_memory: 256KiB, spool_disk: 100MiB}"
 
 
@@ -40,6 +41,8 @@ class SpoolCase(RunCase):
         """An origin that answers all requests so."""
 
         def script(conn):
+            conn.sock.settimeout(PATIENCE)
+
             def handle(conn, head):
                 conn.recv_body(head)
                 if head.method == "HEAD":
@@ -54,10 +57,10 @@ class SpoolCase(RunCase):
 
         return self.origin_named("a", script)
 
-    def slow(self, **how):
+    def slow(self, target="/"):
         """A client that reads nothing until it is told to, nor does its system take much."""
-        client = self.client(receive_buffer=16384, **how)
-        client.request("GET", "/")
+        client = self.client(receive_buffer=16384, timeout=PATIENCE)
+        client.request("GET", target)
         return client
 
     def upstream_is_free(self):
@@ -89,7 +92,7 @@ class BehindNginx(SpoolCase):
         self.folder = tempfile.TemporaryDirectory(prefix="headgate-files-")
         self.addCleanup(self.folder.cleanup)
         os.chmod(self.folder.name, 0o755)
-        Path(self.folder.name, "body").write_bytes(BODY)
+        Path(self.folder.name, "body").write_bytes(2 * BODY)
         self.origin_port = free_port()
         log = f"log_format t '$request_time $bytes_sent $connection'; access_log {self.folder.name}/log t; "
         server = (f"listen 127.0.0.1:{self.origin_port}; root {self.folder.name}; sendfile on; keepalive_timeout 600s; "
@@ -102,48 +105,34 @@ class BehindNginx(SpoolCase):
         said = subprocess.run(["curl", "-sS", f"http://127.0.0.1:{self.origin_port}/status"], capture_output=True, text=True, check=True).stdout
         return int(re.search(r"Writing: (\d+)", said)[1]) - 1  # but for this answer
 
-    def test_six_slow_curls_and_two_connections(self):
-        self.serve(self.origin_port, upstream=", connections_max: 2")
+    def test_four_slow_curls_and_two_connections(self):
+        self.serve(self.origin_port, upstream=", connections_max: 2, queue_timeout: 1m")
         begun = time.monotonic()
-        curls = [subprocess.Popen(["curl", "-sS", "--limit-rate", "3M", "--max-time", "60", f"http://127.0.0.1:{self.port}/body"], stdout=subprocess.PIPE)
-                 for _ in range(6)]
+        outputs = [Path(self.folder.name, f"got{i}") for i in range(4)]
+        curls = [subprocess.Popen(["curl", "-sS", "--limit-rate", "2M", "--max-time", "100", "-o", out, f"http://127.0.0.1:{self.port}/body"]) for out in outputs]
         try:
-            digests = [hashlib.sha256() for _ in curls]
-            for curl in curls:
-                os.set_blocking(curl.stdout.fileno(), False)
             log = Path(self.folder.name, "log")
-            free_at = None
-            open_ones = dict(enumerate(curls))
-            while open_ones:
-                for i, curl in list(open_ones.items()):
-                    data = curl.stdout.read(1 << 20)
-                    if data == b"":
-                        del open_ones[i]
-                    elif data:
-                        digests[i].update(data)
-                if free_at is None and log.read_text().count("\n") == 6:
-                    free_at = time.monotonic() - begun
-                    self.upstream_is_free()
-                    self.assertEqual(self.nginx_writes(), 0)
-                    self.assertEqual(self.gateway.live()["requests"], 6, "all clients are still at it")
-                time.sleep(0.01)
+            eventually(lambda: log.read_text().count("\n") == 4, 60, "nginx has sent all")
+            self.upstream_is_free()
+            self.assertEqual(self.nginx_writes(), 0)
+            self.assertGreater(self.gateway.live()["requests"], 0, "clients are still at it")
+            free_after = time.monotonic() - begun
+            self.assertEqual({curl.wait(100) for curl in curls}, {0})
             took = time.monotonic() - begun
         finally:
             for curl in curls:
-                if curl.poll() is None:
-                    curl.kill()
+                curl.kill()
                 curl.wait()
-                curl.stdout.close()
-        self.assertEqual({d.hexdigest() for d in digests}, {hashlib.sha256(BODY).hexdigest()})
-        lines = [line.split() for line in log.read_text().splitlines()]
-        self.assertLessEqual(len({line[2] for line in lines}), 2, "by two connections")
-        self.assertLess(free_at, took / 2)
+        for out in outputs:
+            self.assertEqual(hashlib.sha256(out.read_bytes()).hexdigest(), hashlib.sha256(2 * BODY).hexdigest())
+            self.log(target="/body", end="complete", down=2 * len(BODY))
+        self.assertLessEqual(len({line.split()[2] for line in log.read_text().splitlines()}), 2, "by two connections")
+        self.assertLess(free_after, took)
         self.rest_is_now()
 
     def test_without_it_the_upstream_waits(self):
         self.serve(self.origin_port, response="response: {buffering: none}")
-        client = self.client(receive_buffer=16384)
-        client.request("GET", "/body")
+        client = self.slow("/body")
         client.recv_head()
         live = [self.gateway.live() for _ in range(20)]
         self.assertEqual({one["upstream_busy"] for one in live}, {1})
@@ -156,7 +145,7 @@ class Endings(SpoolCase):
         clients = [self.slow() for _ in range(3)]
         self.upstream_is_free()
         self.assertEqual(len(self.files()), 3)
-        self.assertGreater(min(self.files()), 12 * MIB)
+        self.assertGreater(min(self.files()), 4 * MIB)
         self.assertEqual(os.listdir(self.spools), [])
         for client in clients[:2]:
             self.assertEqual(client.response().body.sha256, hashlib.sha256(BODY).hexdigest())
@@ -166,14 +155,13 @@ class Endings(SpoolCase):
         eventually(lambda: self.files() == [])
 
     def test_framings(self):
-        body = BODY[:16 * MIB]
+        body = BODY
         origins = {framing: self.origin_of(body, framing) for framing in ("length", "chunked", "close")}
         self.run_with(self.listener() + "routes:\n" + "".join(f"- {{match: {{path: /{f}}}, proxy: {{upstream: {f}, {SPOOL}}}}}\n" for f in origins) +
                       "upstreams:\n" + "".join(f"  {f}: {{endpoints: ['{o.name}']}}\n" for f, o in origins.items()), workers=1)
         for framing in origins:
             with self.subTest(framing):
-                client = self.client(receive_buffer=16384)
-                client.request("GET", "/" + framing)
+                client = self.slow("/" + framing)
                 eventually(lambda: (live := self.gateway.live())["upstream_busy"] == 0 and live["requests"] == 1, 20)
                 response = client.response()
                 self.assertEqual((response.body.sha256, response.head.framing), (hashlib.sha256(body).hexdigest(), framing))
@@ -200,10 +188,10 @@ class Endings(SpoolCase):
         origin = self.origin_named("a", lambda conn: self._endless(conn))
         self.serve(origin.address[1])
         client = self.slow()
-        eventually(lambda: self.files() and self.files()[0] > MIB, 10, "something is on disk")
+        eventually(lambda: self.files() and self.files()[0] > MIB, 20, "something is on disk")
         client.close()
         self.log(lambda line: line.end in ("client_closed", "client_reset"), status=200)
-        eventually(lambda: origin.connections[0].end, 5, "the origin sees the end")
+        eventually(lambda: origin.connections[0].end, 20, "the origin sees the end")
         self.assertEqual(origin.connections[0].end.kind, "reset")
         self.assertEqual(self.files(), [])
 
@@ -234,7 +222,7 @@ class Endings(SpoolCase):
 
     def test_no_descriptor_for_the_file(self):
         self.serve(self.origin_of(BODY).address[1])
-        client = self.client(receive_buffer=16384)
+        client = self.client(receive_buffer=16384, timeout=PATIENCE)
         self.assertEqual(self.client().exchange("HEAD", "/").status, 200)
         eventually(lambda: self.gateway.live()["upstream_idle"] == 1)
         taken = {int(fd) for fd in os.listdir(f"/proc/{self.gateway.pid}/fd")}
@@ -242,7 +230,7 @@ class Endings(SpoolCase):
         subprocess.run(["prlimit", "--pid", str(self.gateway.pid), f"--nofile={free}:"], check=True)
         client.request("GET", "/")
         client.recv_head()
-        eventually(lambda: self.gateway.live()["buffer_bytes"] >= 256 * 1024, 10)
+        eventually(lambda: self.gateway.live()["buffer_bytes"] >= 256 * 1024, 20)
         self.assertEqual((self.gateway.live()["upstream_busy"], self.files()), (1, []))
         subprocess.run(["prlimit", "--pid", str(self.gateway.pid), "--nofile=1024:"], check=True)
         self.upstream_is_free()
@@ -318,8 +306,7 @@ class Page(SpoolCase):
         self.assertRegex(explained.stdout, r"spool_disk_limit +4GiB ")
         server, _, rest = text.partition("\n")
         self.run_with(rest, workers=1, more=", " + server.removeprefix("server: {").removesuffix("}"))
-        client = self.client(receive_buffer=16384)
-        client.request("GET", "/reports/1")
+        client = self.slow("/reports/1")
         self.upstream_is_free()
         self.assertEqual(client.response().body.sha256, hashlib.sha256(BODY).hexdigest())
 
