@@ -74,7 +74,8 @@ struct ended_flow {
     std::size_t stages = 0;
     std::array<ended_stage, ended_stages_max> parts;
 
-    ended_flow() noexcept {} // NOLINT(cppcoreguidelines-pro-type-member-init): `parts` counts as far as `stages` says
+    // Leaves `parts` as it is: it counts as far as `stages` says.
+    ended_flow() noexcept {} // NOLINT(modernize-use-equals-default,cppcoreguidelines-pro-type-member-init)
 };
 
 enum class flow_order : std::uint8_t { stalled, held, age, hold, bytes };
