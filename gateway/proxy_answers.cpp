@@ -109,7 +109,7 @@ task<> proxy::serve_static(request& rq, const snapshot::route& r, const static_a
 task<> proxy::export_rows(request& rq, const snapshot::route& r, const export_action& a) {
     if (!reads(rq)) co_return co_await answer_other_method(rq, "exports are read with GET and HEAD");
     rq.persistent = may_persist(rq);
-    auto plan = plan_export(rq.parsers->request.head(), r.config->match.matched_prefix(), a);
+    auto plan = plan_export(rq.parsers->request.head(), r.config->match.matched_prefix(), a, r.patterns);
     drop_head(rq);
     if (!plan) {
         rq.why = cause::client_protocol;

@@ -88,13 +88,22 @@ std::vector<std::string> hosts_of(const route_match& m) {
     return hosts;
 }
 
+// The path, and with each of the extensions.
+std::vector<std::string> paths_of(const route_match& m) {
+    std::vector<std::string> paths{normal_path(*m.path)};
+    for (const std::string& e : m.extensions) paths.push_back(paths.front() + e);
+    return paths;
+}
+
 // Host and path as one key: only routes with the same are ever asked one after the other.
 std::vector<std::string> places_of(const route_match& m) {
-    std::vector<std::string> places = hosts_of(m);
-    const std::string path = m.path          ? " =" + normal_path(*m.path)
-                             : m.path_prefix ? " ^" + prefix_key(*m.path_prefix)
-                                             : " ^";
-    for (std::string& p : places) p += path;
+    std::vector<std::string> places;
+    for (const std::string& host : hosts_of(m)) {
+        if (m.path)
+            for (const std::string& path : paths_of(m)) places.push_back(host + " =" + path);
+        else
+            places.push_back(host + " ^" + (m.path_prefix ? prefix_key(*m.path_prefix) : ""));
+    }
     return places;
 }
 
@@ -134,13 +143,14 @@ route_table::route_table(const std::vector<route_match>& routes) {
 }
 
 void route_table::add(paths& to, const route_match& m, std::size_t index) {
-    candidates* at = &to.any;
+    const candidate c{index, m.methods, m.headers, m.query, m.priority};
+    const auto add_to = [&c](candidates& all) {
+        all.insert(std::ranges::find_if(all, [&](const candidate& other) { return c.before(other); }), c);
+    };
     if (m.path)
-        at = &to.exact[normal_path(*m.path)];
-    else if (m.path_prefix)
-        at = &to.prefixes[prefix_key(*m.path_prefix)];
-    candidate c{index, m.methods, m.headers, m.query, m.priority};
-    at->insert(std::ranges::find_if(*at, [&](const candidate& other) { return c.before(other); }), std::move(c));
+        for (const std::string& path : paths_of(m)) add_to(to.exact[path]);
+    else
+        add_to(m.path_prefix ? to.prefixes[prefix_key(*m.path_prefix)] : to.any);
 }
 
 std::optional<std::size_t> route_table::paths::find(const route_request& rq) const {
@@ -206,9 +216,13 @@ std::vector<route_conflict> route_table::conflicts(const std::vector<route_match
             others.push_back(i);
         }
     }
-    // Routes with several hosts meet once for each.
+    // Routes with several hosts or extensions meet once for each. What is reached at one of them is reached.
     const auto key = [](const route_conflict& c) { return std::tuple(c.first, c.second, c.unreachable); };
     std::ranges::sort(found, {}, key);
+    std::erase_if(found, [&, all = found](const route_conflict& c) {
+        const auto same = std::ranges::equal_range(all, key(c), {}, key);
+        return c.unreachable && same.size() < places_of(routes[c.second]).size();
+    });
     const auto again = std::ranges::unique(found, {}, key);
     found.erase(again.begin(), again.end());
     return found;

@@ -26,6 +26,7 @@ struct route_match {
     std::vector<std::string> hosts{};
     std::optional<std::string> path{};
     std::optional<std::string> path_prefix{}; // by whole segments
+    std::vector<std::string> extensions{};    // what may stand behind `path`: ".csv"
     std::vector<std::string> methods{};       // none: any
     std::vector<value_match> headers{};
     std::vector<value_match> query{};

@@ -106,6 +106,12 @@ TEST(route_table_test, APriorityTellsThemApartUnlessOneIsNeverReached) {
     using all = std::vector<conflict>;
     EXPECT_EQ(conflicts_of({{.headers = {{"a", "1"}}, .priority = 1}, {.headers = {{"b", "2"}}}}), all{});
     EXPECT_EQ(conflicts_of({{.path = "/x"}, {.path = "/x", .priority = 1}}), (all{{1, 0, true}}));
+    const route_match two{.path = "/x", .extensions = {".csv"}};
+    EXPECT_EQ(conflicts_of({two, {.path = "/x.csv"}}), (all{{0, 1, false}}));
+    EXPECT_EQ(conflicts_of({two, {.path = "/x.json"}, {.path_prefix = "/x"}}), all{});
+    EXPECT_EQ(conflicts_of({two, {.path = "/x.csv", .priority = 1}}), all{}) << "it has the other one";
+    EXPECT_EQ(conflicts_of({two, {.path = "/x.csv", .priority = -1}}), (all{{0, 1, true}}));
+    EXPECT_EQ(conflicts_of({{.hosts = {"a.org", "b.org"}}, {.hosts = {"a.org"}, .priority = 1}}), all{});
     EXPECT_EQ(conflicts_of({{.methods = {"GET"}, .priority = 1}, {.methods = {"GET", "PUT"}}}), all{});
     EXPECT_EQ(conflicts_of({{.methods = {"GET", "PUT"}, .priority = 1}, {.methods = {"GET"}}}), (all{{0, 1, true}}));
 }

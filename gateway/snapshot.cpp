@@ -143,6 +143,7 @@ snapshot::route snapshot::compile(std::size_t index, const listener_config& l) {
         if (!parsed) throw std::runtime_error(fmt::format("route {}: query: {}", r.name, parsed.error().message));
         out.statement = std::make_shared<const db::query>(std::move(*parsed));
         out.source = static_cast<std::size_t>(found - config_.sources.begin());
+        out.patterns = compile_patterns(e->parameters);
     }
     const auto place = [this](const std::string& name) {
         const auto found = std::ranges::find(config_.upstreams, name, &upstream_config::name);

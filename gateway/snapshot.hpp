@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include <gateway/config.hpp>
+#include <gateway/export/plan.hpp>
 
 namespace headgate::gateway {
 
@@ -35,6 +36,7 @@ public:
         std::optional<files::folder> folder{};        // of a static route
         std::shared_ptr<const db::query> statement{}; // of an export
         std::size_t source = 0;                       // the same: its place in of().sources
+        export_patterns patterns{};                   // the same: of its parameters
         const spool_options* spool = nullptr;         // of one that reads ahead of its clients
         std::vector<target> targets;                  // of proxy and tcp routes; those without weight are left out
         std::optional<std::size_t> fallback{};        // the same, of proxy routes

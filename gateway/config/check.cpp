@@ -4,11 +4,14 @@
 #include <map>
 #include <set>
 
+#include <re2/re2.h>
+
 #include <gateway/config/check.hpp>
 #include <gateway/config/field.hpp>
 #include <gateway/config/suggest.hpp>
 #include <gateway/config/tables.hpp>
 #include <gateway/export/parameter_type.hpp>
+#include <gateway/export/plan.hpp>
 
 namespace headgate::gateway {
 
@@ -26,6 +29,7 @@ public:
     void run() {
         name_routes();
         for (std::size_t i = 0; i < c_.routes.size(); ++i) doubtful_.push_back(places_.doubtful(path_of("routes", i)));
+        for (route_config& r : c_.routes) add_extensions(r);
         any_doubtful_ = std::ranges::find(doubtful_, true) != doubtful_.end();
         unique_names("listeners", c_.listeners);
         unique_names("routes", c_.routes);
@@ -47,6 +51,19 @@ private:
     void name_routes() {
         for (std::size_t i = 0; i < c_.routes.size(); ++i)
             if (c_.routes[i].name.empty()) c_.routes[i].name = "route-" + std::to_string(i + 1);
+    }
+
+    // An export with a path is also had by the name of the file that it is: /orders.csv.gz for /orders.
+    static void add_extensions(route_config& r) {
+        const auto* e = std::get_if<export_action>(&r.action);
+        if (!e || !r.match.path) return;
+        const std::string_view last = std::string_view(*r.match.path).substr(r.match.path->rfind('/') + 1);
+        if (last.empty() || has_export_extension(last)) return;
+        for (const std::string& format : e->formats) {
+            r.match.extensions.push_back("." + format);
+            for (const std::string& coding : e->compression)
+                r.match.extensions.push_back("." + format + (coding == "gzip" ? ".gz" : ".zst"));
+        }
     }
 
     template <class Named>
@@ -336,7 +353,14 @@ private:
     }
 
     void check_export(const std::string& path, const export_action& a) {
+        if (const config_mark* null = place(path_of(path_of(path, "csv"), "null_text"));
+            null && a.csv.null.contains(a.csv.delimiter))
+            errors_.add(*null, "the delimiter stands in it, so it would be read as several values; change one of them");
         refers(path_of(path, "source"), "source", a.source, c_.sources);
+        if (const config_mark* name = place(path_of(path, "filename")))
+            for (const std::string_view p : names_in_filename(a.filename))
+                if (std::ranges::find(a.parameters, p, &export_parameter::name) == a.parameters.end())
+                    errors_.add(*name, "there is no parameter " + quoted(p) + " whose value could stand in it");
         const config_mark* at = place(path_of(path, "query"));
         if (!at) return;
         const auto source = std::ranges::find(c_.sources, a.source, &source_config::name);
@@ -356,11 +380,17 @@ private:
     void check_parameter(const std::string& path, const export_parameter& p, std::span<const std::string> names) {
         if (const config_mark* at = place(path); at && std::ranges::find(names, p.name) == names.end())
             errors_.add(*at, "the query has no parameter " + quoted(p.name));
+        const RE2 pattern(p.pattern, RE2::Quiet);
+        if (const config_mark* at = place(path_of(path, "pattern")); at && !pattern.ok())
+            return errors_.add(*at, "RE2 does not take this: " + printable(pattern.error()) +
+                                        "; patterns are those of re2's syntax, without back references");
         const config_mark* at = place(path_of(path, "default"));
         if (!at) return;
         if (p.required) return errors_.add(*at, "a parameter that is required has no use for a default");
         if (!p.values.empty() && std::ranges::find(p.values, *p.default_value) == p.values.end())
             return errors_.add(*at, "the default is none of the values");
+        if (!p.pattern.empty() && !RE2::FullMatch(*p.default_value, pattern))
+            return errors_.add(*at, "the default does not match the pattern");
         if (const auto value = parameter_value(parameter_type(p.type).value_or(value_type::text), *p.default_value);
             !value)
             errors_.add(*at, value.error());

@@ -205,7 +205,7 @@ private:
         std::string out;
         const auto add = [&](std::string text) { out += (out.empty() ? "" : ", ") + std::move(text); };
         for (const std::string& h : m.hosts) add((tcp ? "sni " : "host ") + h);
-        if (m.path) add("path " + *m.path);
+        if (m.path) add("path " + *m.path + (m.extensions.empty() ? "" : ", alone or with an extension"));
         if (m.path_prefix) add("path_prefix " + *m.path_prefix);
         for (const std::string& method : m.methods) add("method " + method);
         for (const value_match& h : m.headers) add("header " + h.name);

@@ -3,10 +3,12 @@
 #include <headgate/http/token.hpp>
 #include <headgate/io/address.hpp>
 #include <headgate/io/networks.hpp>
+#include <headgate/stages/csv.hpp>
 
 #include <algorithm>
 
 #include <gateway/config/formats.hpp>
+#include <gateway/export/formats.hpp>
 #include <gateway/policy/cors.hpp>
 #include <gateway/route_table.hpp>
 #include <gateway/units.hpp>
@@ -104,6 +106,9 @@ bool is_media_type(std::string& text) {
 }
 
 bool is_export_format(std::string& text) { return text == "csv" || text == "ndjson" || text == "json"; }
+bool is_csv_delimiter_name(std::string& text) { return gateway::csv_delimiter(text).has_value(); }
+// The delimiter, which it must not have in it either, is checked where that is known.
+bool is_csv_null_text(std::string& text) { return is_csv_null(text, '"'); }
 bool is_coding(std::string& text) { return text == "zstd" || text == "gzip" || text == "br"; }
 
 bool is_protocol(std::string& text) {
@@ -147,6 +152,13 @@ const text_format media_type{"a media type without parameters, or all of a kind:
                              &is_media_type};
 const text_format coding{"zstd, gzip or br", "gzip", "^(zstd|gzip|br)$", &is_coding};
 const text_format export_format{"csv, ndjson or json", "csv", "^(csv|ndjson|json)$", &is_export_format};
+const text_format csv_delimiter{
+    "'tab' or one ASCII character that can stand between values: no quote, end of a line, letter, digit, nor any of "
+    "+-./=\\",
+    ";", "^(tab|[^\"a-zA-Z0-9+./=\\\\-])$", &is_csv_delimiter_name};
+const text_format csv_null{"a text of at most 64 bytes without quotes and ends of lines", "NULL", "^[^\"\\r\\n]*$",
+                           &is_csv_null_text};
+const text_format regex{"a regular expression", "[a-z]{2}-[0-9]+", ".", &is_not_empty};
 const text_format statuses{"statuses from 200 to 599: a range, or one", "200-299", "^[0-9]{3}(-[0-9]{3})?$",
                            &is_statuses, true};
 const text_format srv_name{"the name of an SRV record", "_http._tcp.example.org", "^_[^.]+\\._[^.]+\\..+$",

@@ -42,6 +42,9 @@ extern const text_format algorithm;     // a content coding that we compress wit
 extern const text_format media_type;    // or all of a kind; in lower case afterwards
 extern const text_format coding;        // a content coding for which files have an extension
 extern const text_format export_format; // its name
+extern const text_format csv_delimiter; // one character, or "tab"
+extern const text_format csv_null;      // how no value is written
+extern const text_format regex;         // not empty; whether RE2 takes it is for check_config
 extern const text_format statuses;      // a status_range
 extern const text_format retry_condition;
 extern const text_format srv_name;

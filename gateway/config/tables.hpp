@@ -49,6 +49,7 @@ extern const config_table spool;
 extern const config_table source;
 extern const config_table query_parameter;
 extern const config_table export_rows;
+extern const config_table csv;
 extern const config_table static_files;
 extern const config_table tcp;
 extern const config_table weighted_upstream;

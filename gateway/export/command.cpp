@@ -5,6 +5,9 @@
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/io/files.hpp>
 #include <headgate/io/run.hpp>
+#include <headgate/stages/csv.hpp>
+
+#include <algorithm>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -28,6 +31,7 @@ struct export_job {
     db::query what{};
     std::vector<db::parameter> values{};
     export_format format = export_format::csv;
+    csv_options csv{};
     export_coding coding = export_coding::identity;
     std::string output{}; // empty: standard output
     bool progress = false;
@@ -37,23 +41,26 @@ struct query_source {
     db::database* from;
     db::query what;
     std::vector<db::parameter> values;
+    db::query_options options;
 
-    stream<row_batch> into_stream() && { return from->rows(std::move(what), std::move(values)); }
+    stream<row_batch> into_stream() && { return from->rows(std::move(what), std::move(values), std::move(options)); }
     const char* name() const noexcept { return "query"; }
 };
 
 template <class Sink>
-task<outcome> export_to(pipe_options o, query_source from, row_counter count, export_format format,
-                        export_coding coding, Sink to) {
+task<outcome> export_to(pipe_options o, query_source from, row_counter count, format_stage format, export_coding coding,
+                        Sink to) {
     if (coding == export_coding::identity)
-        return pipeline(std::move(o), std::move(from), count, format_stage(format), std::move(to));
-    return pipeline(std::move(o), std::move(from), count, format_stage(format), coding_stage(coding), std::move(to));
+        return pipeline(std::move(o), std::move(from), count, std::move(format), std::move(to));
+    return pipeline(std::move(o), std::move(from), count, std::move(format), coding_stage(coding), std::move(to));
 }
 
 task<outcome> start(pipe_options o, query_source from, export_job job, std::uint64_t* rows) {
+    format_stage format(job.format, std::move(job.csv));
     if (job.output.empty())
-        return export_to(std::move(o), std::move(from), row_counter(rows), job.format, job.coding, stdout_sink());
-    return export_to(std::move(o), std::move(from), row_counter(rows), job.format, job.coding,
+        return export_to(std::move(o), std::move(from), row_counter(rows), std::move(format), job.coding,
+                         stdout_sink());
+    return export_to(std::move(o), std::move(from), row_counter(rows), std::move(format), job.coding,
                      files::create(std::move(job.output)));
 }
 
@@ -70,7 +77,8 @@ task<int> run_export(export_job job) {
     const std::unique_ptr<db::database> database = open(job);
     list_node watchers;
     std::uint64_t rows = 0;
-    query_source from{database.get(), std::move(job.what), std::move(job.values)};
+    query_source from{database.get(), std::move(job.what), std::move(job.values), {}};
+    if (job.format == export_format::csv) from.options.csv = job.csv;
     const bool progress = job.progress;
     export_progress shown(progress ? &watchers : nullptr, &rows);
     auto work = start({.watchers = &watchers}, std::move(from), std::move(job), &rows);
@@ -123,6 +131,7 @@ export_command::export_command(CLI::App& app)
     command_->add_option("--format", format_, "What rows are written as")
         ->check(CLI::IsMember({"csv", "ndjson", "json"}))
         ->capture_default_str();
+    add_csv_options();
     CLI::Option* gzip = command_->add_flag("--gzip", gzip_, "Compress with gzip");
     command_->add_flag("--zstd", zstd_, "Compress with Zstandard")->excludes(gzip);
     command_->add_option("-o,--output", output_, "The file, which appears when it is complete; else standard output")
@@ -132,13 +141,57 @@ export_command::export_command(CLI::App& app)
         ->capture_default_str();
 }
 
+void export_command::add_csv_options() {
+    const auto one_of = [](std::span<const std::string_view> names) {
+        return CLI::IsMember(std::vector<std::string>(names.begin(), names.end()));
+    };
+    const auto add = [](auto* option) { option->group("CSV")->capture_default_str(); };
+    add(command_->add_option("--delimiter", delimiter_, "What stands between values: a character, or tab"));
+    add(command_->add_option("--quote", quote_, "Which values stand in quotes")->check(one_of(csv_quotes_names)));
+    add(command_->add_flag("--header,!--no-header", header_, "Whether the first record has the names of the columns"));
+    add(command_->add_option("--null-text", null_text_, "How no value is written, where it is not nothing at all"));
+    add(command_->add_option("--line-end", line_end_, "What records end with")->check(one_of(line_end_names)));
+    add(command_->add_flag("--bom", bom_, "Begin with a byte order mark, for some spreadsheets"));
+    command_->add_option("--non-utf8", non_utf8_, "What becomes of text that is not UTF-8")
+        ->check(one_of(invalid_text_names))
+        ->capture_default_str();
+}
+
+std::expected<csv_options, std::string> export_command::read_csv_options() const {
+    for (const CLI::Option* o : command_->get_options())
+        if (o->get_group() == "CSV" && o->count() != 0 && format_ != "csv")
+            return std::unexpected(o->get_name() + " is for --format csv");
+    const auto index = [](std::span<const std::string_view> names, const std::string& name) {
+        return std::ranges::find(names, name) - names.begin();
+    };
+    csv_options o{.header = header_,
+                  .quotes = static_cast<csv_quotes>(index(csv_quotes_names, quote_)),
+                  .null = null_text_,
+                  .crlf = line_end_ == "crlf",
+                  .bom = bom_,
+                  .invalid = static_cast<invalid_text>(index(invalid_text_names, non_utf8_))};
+    const auto delimiter = csv_delimiter(delimiter_);
+    if (!delimiter)
+        return std::unexpected("--delimiter: '" + delimiter_ +
+                               "' cannot stand between values: take tab, or one ASCII character that is no quote, end "
+                               "of a line, letter, digit, nor any of +-./=\\");
+    o.delimiter = *delimiter;
+    if (!is_csv_null(null_text_, *delimiter))
+        return std::unexpected("--null-text: it must be UTF-8 of at most 64 bytes, without the delimiter, quotes and "
+                               "ends of lines");
+    return o;
+}
+
 std::optional<int> export_command::run() const {
     if (!*command_) return std::nullopt;
     const auto usage = [](const std::string& message) {
         fmt::print(stderr, "{}\nRun with --help for more information.\n", message);
         return 2;
     };
+    const auto csv = read_csv_options();
+    if (!csv) return usage(csv.error());
     export_job job{.format = *format_named(format_),
+                   .csv = *csv,
                    .coding = gzip_   ? export_coding::gzip
                              : zstd_ ? export_coding::zstd
                                      : export_coding::identity,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <expected>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,11 +23,21 @@ public:
     std::optional<int> run() const;
 
 private:
+    void add_csv_options();
+    std::expected<csv_options, std::string> read_csv_options() const;
+
     CLI::App* command_;
     std::string source_;
     std::string query_;
     std::vector<std::string> parameters_;
     std::string format_ = "csv";
+    std::string delimiter_ = ",";
+    std::string quote_ = "minimal";
+    bool header_ = true;
+    std::string null_text_;
+    std::string line_end_ = "crlf";
+    bool bom_ = false;
+    std::string non_utf8_ = "refuse";
     bool gzip_ = false;
     bool zstd_ = false;
     std::string output_;

@@ -48,15 +48,21 @@ std::string_view media_type(export_format f) noexcept {
     return "";
 }
 
-std::string_view content_type(export_format f) noexcept {
-    return f == export_format::csv ? "text/csv; charset=utf-8; header=present" : media_type(f);
+std::string_view content_type(export_format f, const csv_options& csv) noexcept {
+    if (f != export_format::csv) return media_type(f);
+    return csv.header ? "text/csv; charset=utf-8; header=present" : "text/csv; charset=utf-8; header=absent";
+}
+
+std::optional<char> csv_delimiter(std::string_view text) noexcept {
+    if (text == "tab") return '\t';
+    return text.size() == 1 && is_csv_delimiter(text[0]) ? std::optional(text[0]) : std::nullopt;
 }
 
 stream<chunk> format_stage::operator()(stream<row_batch> in) const {
     switch (format_) {
-    case export_format::ndjson: return format_ndjson()(std::move(in));
-    case export_format::json: return format_json_array()(std::move(in));
-    default: return format_csv()(std::move(in));
+    case export_format::ndjson: return format_ndjson({.invalid = csv_.invalid})(std::move(in));
+    case export_format::json: return format_json_array({.invalid = csv_.invalid})(std::move(in));
+    default: return format_csv(csv_)(std::move(in));
     }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <headgate/core/stream.hpp>
+#include <headgate/tabular/csv_options.hpp>
 #include <headgate/tabular/row_batch.hpp>
 
 #include <cstdint>
@@ -21,20 +22,27 @@ std::string_view to_string(export_coding c) noexcept; // "gzip"; also the conten
 std::string_view extension(export_coding c) noexcept; // ".gz"
 std::optional<export_format> format_named(std::string_view name) noexcept;
 
-// The type without parameters, and as Content-Type.
+// The type without parameters, and as Content-Type. (CSV says whether there is a header: RFC 4180, section 3.)
 std::string_view media_type(export_format f) noexcept;
-std::string_view content_type(export_format f) noexcept;
+std::string_view content_type(export_format f, const csv_options& csv) noexcept;
 
-// The formatter as one stage, whichever it is.
+// A delimiter of CSV as an operator writes it: the character, or "tab".
+std::optional<char> csv_delimiter(std::string_view text) noexcept;
+inline constexpr std::string_view csv_quotes_names[] = {"minimal", "non_numeric", "all"}; // as csv_quotes
+inline constexpr std::string_view invalid_text_names[] = {"refuse", "replace"};           // as invalid_text
+inline constexpr std::string_view line_end_names[] = {"lf", "crlf"};
+
+// The formatter as one stage, whichever it is. Of `csv`, all formats look at `invalid`.
 class format_stage {
 public:
-    explicit format_stage(export_format f) noexcept : format_(f) {}
+    format_stage(export_format f, csv_options csv) : format_(f), csv_(std::move(csv)) {}
 
     stream<chunk> operator()(stream<row_batch> in) const;
     const char* name() const noexcept { return to_string(format_).data(); }
 
 private:
     export_format format_;
+    csv_options csv_;
 };
 
 // The same for what compresses; identity is no stage.

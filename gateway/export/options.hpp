@@ -3,6 +3,7 @@
 #include <headgate/core/timer.hpp>
 #include <headgate/db/query.hpp>
 #include <headgate/io/pace.hpp>
+#include <headgate/tabular/csv_options.hpp>
 
 #include <cstdint>
 #include <limits>
@@ -37,6 +38,7 @@ struct export_parameter {
     std::uint32_t segment = 1;                  // of the path, behind the prefix that the route matched; from 1
     std::string type = "text";                  // see parameter_type.hpp
     std::vector<std::string> values{};          // what it may be; none: anything
+    std::string pattern{};                      // of RE2, for the whole value; empty: anything
     std::optional<std::string> default_value{}; // without: there is no value (NULL), unless it is required
     bool required = false;
 };
@@ -48,7 +50,8 @@ struct export_action {
     std::vector<export_parameter> parameters{};
     std::vector<std::string> formats{"csv", "ndjson", "json"}; // the first is given to who does not say
     std::vector<std::string> compression{"zstd", "gzip"};      // of equals the first
-    std::string filename = "export";                           // without its extension
+    csv_options csv{};                                         // `invalid` is for all formats
+    std::string filename = "export"; // without its extension; `{name}` stands for a parameter's value
     std::size_t rows_max = std::numeric_limits<std::size_t>::max();
     std::size_t bytes_max = std::numeric_limits<std::size_t>::max(); // before they are compressed
     duration timeout = std::chrono::minutes(5);                      // of the query, to its last row

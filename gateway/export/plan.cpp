@@ -1,9 +1,13 @@
 #include <headgate/http/accept_encoding.hpp>
 #include <headgate/http/token.hpp>
+#include <headgate/stages/utf8.hpp>
 
 #include <algorithm>
+#include <stdexcept>
+#include <utility>
 
 #include <fmt/format.h>
+#include <re2/re2.h>
 
 #include <gateway/export/parameter_type.hpp>
 #include <gateway/export/plan.hpp>
@@ -169,7 +173,8 @@ std::string where(const export_parameter& p) {
     return fmt::format("{}, segment {} of the path", p.name, p.segment);
 }
 
-std::expected<db::parameter, export_refusal> value_of(const export_parameter& p, std::optional<std::string> text) {
+std::expected<db::parameter, export_refusal> value_of(const export_parameter& p, const RE2* pattern,
+                                                      std::optional<std::string> text) {
     const auto refused = [&p](std::string_view why) {
         return std::unexpected(export_refusal{400, where(p) + ": " + std::string(why)});
     };
@@ -178,6 +183,8 @@ std::expected<db::parameter, export_refusal> value_of(const export_parameter& p,
     if (!text) return db::parameter{.name = p.name, .type = value_type::null};
     if (!p.values.empty() && !among(p.values, *text))
         return refused(fmt::format("must be one of {}", fmt::join(p.values, ", ")));
+    if (pattern && !matches(*pattern, *text))
+        return refused(fmt::format("does not match the pattern {}", pattern->pattern()));
     const value_type type = *parameter_type(p.type);
     auto value = parameter_value(type, *text);
     if (!value) return refused(value.error());
@@ -207,6 +214,52 @@ std::optional<std::string> query_value(std::string_view query, std::string_view 
     return std::nullopt;
 }
 
+bool has_export_extension(std::string_view name) {
+    export_plan any;
+    return take_extension(name, any);
+}
+
+namespace {
+
+// Takes what stands before the next `{name}`, and the name; an empty name at the end.
+std::pair<std::string_view, std::string_view> take_name(std::string_view& pattern) {
+    const std::size_t open = pattern.find('{');
+    const std::size_t close = pattern.find('}', std::min(open, pattern.size()));
+    if (close == std::string_view::npos) return {std::exchange(pattern, {}), {}};
+    const std::pair taken(pattern.substr(0, open), pattern.substr(open + 1, close - open - 1));
+    pattern.remove_prefix(close + 1);
+    return taken;
+}
+
+std::string part_of_name(std::string_view value) {
+    constexpr std::size_t bytes_max = 100;
+    const std::size_t valid = headgate::detail::utf8_valid(value);
+    std::string out(value.substr(0, headgate::detail::utf8_cut(value.substr(0, valid), bytes_max)));
+    for (char& c : out)
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '/' || c == '\\') c = '_';
+    return out;
+}
+
+} // namespace
+
+std::vector<std::string_view> names_in_filename(std::string_view pattern) {
+    std::vector<std::string_view> names;
+    while (!pattern.empty())
+        if (const auto name = take_name(pattern).second; name.data()) names.push_back(name);
+    return names;
+}
+
+std::string export_filename(std::string_view pattern, const std::vector<db::parameter>& values) {
+    std::string out;
+    while (!pattern.empty()) {
+        const auto [plain, name] = take_name(pattern);
+        out += plain;
+        const auto value = std::ranges::find(values, name, &db::parameter::name);
+        if (value != values.end() && value->type != value_type::null) out += part_of_name(value->text);
+    }
+    return out;
+}
+
 std::string content_disposition(std::string_view filename) {
     std::string plain, encoded;
     bool differ = false;
@@ -224,8 +277,23 @@ std::string content_disposition(std::string_view filename) {
     return out;
 }
 
+export_patterns compile_patterns(const std::vector<export_parameter>& all) {
+    export_patterns out;
+    for (const export_parameter& p : all) {
+        auto& pattern = out.emplace_back();
+        if (p.pattern.empty()) continue;
+        pattern = std::make_shared<const RE2>(p.pattern, RE2::Quiet);
+        if (!pattern->ok()) throw std::invalid_argument("the pattern of " + p.name + ": " + pattern->error());
+    }
+    return out;
+}
+
+bool matches(const RE2& pattern, std::string_view value) {
+    return RE2::FullMatch({value.data(), value.size()}, pattern);
+}
+
 std::expected<export_plan, export_refusal> plan_export(const http::request_head& head, std::string_view prefix,
-                                                       const export_action& a) {
+                                                       const export_action& a, const export_patterns& patterns) {
     export_plan plan;
     const std::string path = normal_path(head.path);
     std::vector<std::string_view> segments = segments_of(path, prefix);
@@ -233,8 +301,9 @@ std::expected<export_plan, export_refusal> plan_export(const http::request_head&
     if (auto chosen = choose_format(head, last, a, plan); !chosen) return std::unexpected(std::move(chosen.error()));
     if (export_plan named; !segments.empty() && take_extension(segments.back(), named) && segments.back().empty())
         segments.pop_back();
-    for (const export_parameter& p : a.parameters) {
-        auto value = value_of(p, given(head, segments, p));
+    for (std::size_t i = 0; i < a.parameters.size(); ++i) {
+        const export_parameter& p = a.parameters[i];
+        auto value = value_of(p, patterns[i].get(), given(head, segments, p));
         if (!value) return std::unexpected(std::move(value.error()));
         plan.values.push_back(std::move(*value));
     }
@@ -244,9 +313,11 @@ std::expected<export_plan, export_refusal> plan_export(const http::request_head&
             plan.coding = codings[*best] == "gzip" ? export_coding::gzip : export_coding::zstd;
     }
     plan.trailers = head.minor_version != 0 && takes_trailers(head);
-    plan.content_type = plan.packed ? fmt::format("application/{}", to_string(plan.coding)) : content_type(plan.format);
-    plan.disposition = content_disposition(fmt::format("{}.{}{}", a.filename, to_string(plan.format),
-                                                       plan.packed ? extension(plan.coding) : std::string_view()));
+    plan.content_type =
+        plan.packed ? fmt::format("application/{}", to_string(plan.coding)) : content_type(plan.format, a.csv);
+    plan.disposition =
+        content_disposition(fmt::format("{}.{}{}", export_filename(a.filename, plan.values), to_string(plan.format),
+                                        plan.packed ? extension(plan.coding) : std::string_view()));
     return plan;
 }
 

@@ -4,6 +4,7 @@
 #include <headgate/http/message.hpp>
 
 #include <expected>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,7 +12,18 @@
 #include <gateway/export/formats.hpp>
 #include <gateway/export/options.hpp>
 
+namespace re2 {
+class RE2;
+}
+
 namespace headgate::gateway {
+
+// The patterns of parameters, made ready; null for a parameter that has none. Any number of threads may use them.
+using export_patterns = std::vector<std::shared_ptr<const re2::RE2>>;
+// Throws std::invalid_argument if one is none that RE2 takes.
+export_patterns compile_patterns(const std::vector<export_parameter>& all);
+// Whether the whole value matches.
+bool matches(const re2::RE2& pattern, std::string_view value);
 
 // What a request asks an export for.
 struct export_plan {
@@ -30,11 +42,20 @@ struct export_refusal {
     std::string detail;
 };
 
-// Reads a request. `prefix` is the part of the path that the route matched. The format is the one of the path's
-// extension (".csv", ".ndjson", ".json", and behind it ".gz" or ".zst"), of `format=` in the query, or what Accept
-// likes best, in this order.
+// Reads a request. `patterns` are those of a.parameters. `prefix` is the part of the path that the route matched. The
+// format is the one of the path's extension (".csv", ".ndjson", ".json", and behind it ".gz" or ".zst"), of `format=`
+// in the query, or what Accept likes best, in this order.
 std::expected<export_plan, export_refusal> plan_export(const http::request_head& head, std::string_view prefix,
-                                                       const export_action& a);
+                                                       const export_action& a, const export_patterns& patterns);
+
+// Whether a name ends as the file of an export does: ".csv", ".json.zst".
+bool has_export_extension(std::string_view name);
+
+// The name of a file: `{region}` in the pattern becomes the value of that parameter, up to 100 bytes of it, with `_`
+// for what cannot be in a name; nothing if it is NULL.
+std::string export_filename(std::string_view pattern, const std::vector<db::parameter>& values);
+// The names in braces.
+std::vector<std::string_view> names_in_filename(std::string_view pattern);
 
 // Content-Disposition of a file to be saved (RFC 6266); the name, as it is, in the encoding of RFC 8187 if that needs
 // one.

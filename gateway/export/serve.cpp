@@ -169,7 +169,7 @@ struct query_source {
     std::vector<db::parameter> values;
     db::query_options options;
 
-    stream<row_batch> into_stream() && { return from->rows(*what, std::move(values), options); }
+    stream<row_batch> into_stream() && { return from->rows(*what, std::move(values), std::move(options)); }
     const char* name() const noexcept { return "query"; }
 };
 
@@ -199,11 +199,12 @@ task<> serve_export(request& rq, export_route r, export_plan plan, export_counts
                       &r.statement,
                       std::move(plan.values),
                       {.timeout = a.timeout, .batch_bytes = memory_share(row_batch::usual_bytes)}};
+    if (plan.format == export_format::csv) from.options.csv = a.csv;
     export_sink to(rq, http::body_sink(rq.client, framing, std::move(head), a.client_pace()), counts, plan.trailers);
     const row_limit rows{counts, a.rows_max};
     const byte_limit bytes{counts, a.bytes_max};
     const spooled spool(a.spool_memory, a.spool_disk, r.spool);
-    const format_stage format(plan.format);
+    const format_stage format(plan.format, a.csv);
     counts->asked = executor::current().now();
     const outcome end =
         plan.coding == export_coding::identity
@@ -220,6 +221,8 @@ export_failure failure_of_export(const flow_error& e, const export_counts& count
     if (e.code == errc::limit_exceeded) return {cause::query_failed, 500, "the result is larger than allowed"};
     if (e.code == errc::timed_out && executor::current().now() - counts.asked < a.timeout)
         return {cause::upstream_busy, 503, "no connection to the database became free in time"};
+    if (e.code == std::errc::illegal_byte_sequence)
+        return {cause::query_failed, 500, "a text of the result is not UTF-8"};
     const std::string_view text = db::public_message(e.code);
     switch (db::failure_of(e.code)) {
     case db::failure::unavailable: return {cause::upstream_unreachable, 503, text};

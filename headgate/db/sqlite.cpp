@@ -134,6 +134,13 @@ void running_query::put_cell(int i) noexcept {
         const char* end = std::to_chars(text.data(), text.data() + text.size(), number).ptr;
         batch.add(type, {text.data(), static_cast<std::size_t>(end - text.data())});
     };
+    // Columns have no types: it is the point that tells a real number from an integer.
+    const auto put_real = [&](double d) {
+        char* end = std::to_chars(text.data(), text.data() + text.size(), d).ptr;
+        const std::string_view written(text.data(), static_cast<std::size_t>(end - text.data()));
+        if (written.find_first_not_of("-0123456789") == std::string_view::npos) end = std::copy_n(".0", 2, end);
+        batch.add(value_type::floating, {text.data(), static_cast<std::size_t>(end - text.data())});
+    };
     const auto size = [&] { return static_cast<std::size_t>(sqlite3_column_bytes(s, i)); };
     switch (sqlite3_column_type(s, i)) {
     case SQLITE_INTEGER: return put_number(value_type::integer, std::int64_t{sqlite3_column_int64(s, i)});
@@ -141,7 +148,7 @@ void running_query::put_cell(int i) noexcept {
         const double d = sqlite3_column_double(s, i);
         if (d > std::numeric_limits<double>::max()) return batch.add(value_type::floating, "Infinity");
         if (d < std::numeric_limits<double>::lowest()) return batch.add(value_type::floating, "-Infinity");
-        return put_number(value_type::floating, d);
+        return put_real(d);
     }
     case SQLITE_TEXT:
         return batch.add(value_type::text, {reinterpret_cast<const char*>(sqlite3_column_text(s, i)), size()});

@@ -111,6 +111,9 @@ TEST_F(sqlite_test, GivesRowsWithTheirTypes) {
                                      "i:2|n:|b:" + std::string("\0\xff", 2) +
                                          "|f:1e+300|f:Infinity|i:-9223372036854775808|f:0.1",
                                      "i:3|t:|i:-7|f:1e+300|f:Infinity|i:-9223372036854775808|f:0.1"));
+    const auto whole = read("select 3.0, -0.0, -100.0, 1e20, 9007199254740993.0, 3");
+    ASSERT_TRUE(whole);
+    EXPECT_EQ(whole->rows[0], "f:3.0|f:-0.0|f:-100.0|f:1e+20|f:9007199254740992.0|i:3") << "real numbers look it";
     EXPECT_EQ(lite->connections().stats().idle, 1u);
 }
 

@@ -11,6 +11,7 @@ import re
 import signal
 import sqlite3
 import subprocess
+import time
 import unittest
 
 from support import BINARY, SANITIZED, Crowd, RunCase, eventually, request
@@ -77,7 +78,7 @@ routes:
         self.get("/exports/warm")
         self.rest_is_now()
         client = self.client()
-        wanted = [[str(i), ("north", "south", "o'hara; --")[i % 3], str(i / 4).removesuffix(".0")] for i in range(1, 6)]
+        wanted = [[str(i), ("north", "south", "o'hara; --")[i % 3], str(i / 4)] for i in range(1, 6)]
         few = ("X-Last", "5")
         answer = self.get("/exports/orders.csv", few, client=client)
         self.assertEqual(list(csv.reader(io.StringIO(answer.data.decode(), newline=""))), [["id", "region", "total"], *wanted])
@@ -128,6 +129,72 @@ routes:
         self.rest_is_now()
         self.assertIn("one of north, south", self.assert_problem(self.get("/exports/west/7.csv"), 400)["detail"])
         self.assertIn("is missing", self.assert_problem(self.get("/exports/north.csv"), 400)["detail"])
+
+    def test_patterns(self):
+        self.query("select :code as c, :note as n", """
+        parameters:
+          code: {pattern: "[A-Z]{2}-[0-9]+|all", default: all}
+          note: {from: header, key: X-Note, pattern: "\\\\p{L}*"}
+""")
+        self.assertEqual(self.get("/exports/x.csv").data, b"c,n\r\nall,\r\n")
+        self.rest_is_now()
+        self.assertEqual(self.get("/exports/x.csv?code=AB-12", ("X-Note", "abc")).data, b"c,n\r\nAB-12,abc\r\n")
+        for code in ("AB-12%0a", "xAB-12", "AB-", "", "%ff%3cscript%3e", "all%00"):
+            answer = self.get(f"/exports/x.csv?code={code}")
+            self.assertEqual(self.assert_problem(answer, 400)["detail"], "the parameter code: does not match the pattern [A-Z]{2}-[0-9]+|all")
+            self.assertNotIn(b"script", answer.data)
+        self.log(end="client_protocol", status=400)
+        self.assertEqual(self.assert_problem(self.get("/exports/x.csv", ("X-Note", "a b")), 400)["detail"], "the header X-Note: does not match the pattern \\p{L}*")
+
+    def test_the_name_has_parameters(self):
+        self.query("select :region as r, :n as n", """
+        filename: "o-{region}-{n}!"
+        parameters: {region: {}, n: {type: integer}}
+""")
+        for target, wanted in [("x.csv", 'filename="o--!.csv"'), ("x.csv.gz?region=north&n=7", 'filename="o-north-7!.csv.gz"'),
+                               ("x.csv?region=%c3%bc%22", "filename=\"o-___-!.csv\"; filename*=UTF-8''o-%C3%BC%22-!.csv"),
+                               ("x.csv?region=../a%5cb%0d%0aX:%20y", 'filename="o-.._a_b__X: y-!.csv"'), ("x.csv?region=a%ffb", 'filename="o-a-!.csv"'),
+                               ("x.csv?region=" + "x" * 200, 'filename="o-' + "x" * 100 + '-!.csv"')]:
+            self.assertEqual(self.get("/exports/" + target, method="HEAD").head["Content-Disposition"], "attachment; " + wanted)
+
+    def test_csv_as_it_is_wanted(self):
+        self.query("select 1 as a, 2.0 as b, null as c, 'x;y' as d, '-' as e", """
+        csv: {delimiter: ";", quote: non_numeric, null_text: "-", line_end: lf, bom: true}
+""")
+        answer = self.get("/exports/x.csv")
+        self.assertEqual(answer.data, b'\xef\xbb\xbf"a";"b";"c";"d";"e"\n1;2.0;-;"x;y";"-"\n')
+        self.rest_is_now()
+        self.assertEqual(json.loads(self.get("/exports/x.json").data), [{"a": 1, "b": 2.0, "c": None, "d": "x;y", "e": "-"}], "CSV alone")
+        self.reload(self.config("        query: select 1 as a\n        csv: {header: false, delimiter: tab, quote: all}\n"), workers=1)
+        answer = self.get("/exports/x.csv")
+        self.assertEqual((answer.data, answer.head["Content-Type"]), (b'"1"\r\n', "text/csv; charset=utf-8; header=absent"))
+
+    def test_text_that_is_not_utf8(self):
+        sql = "        query: select cast(x'67fc' as text) as t\n"
+        self.serve(sql)
+        self.assertEqual(self.assert_problem(self.get("/exports/x.csv"), 500)["detail"], "a text of the result is not UTF-8")
+        self.log(end="query_failed", status=500)
+        self.rest_is_now()
+        self.reload(self.config(sql + "        non_utf8: replace\n"), workers=1)
+        self.assertEqual(self.get("/exports/x.csv").data, "t\r\ng\ufffd\r\n".encode())
+        self.assertEqual(json.loads(self.get("/exports/x.json").data), [{"t": "g\ufffd"}])
+
+    def test_a_path_with_extensions(self):
+        export = "export: {source: shop, query: 'select 1 as one', formats: [csv, json], compression: [gzip]}"
+        self.run_with(self.listener() + f"""
+sources: {{shop: {{sqlite: '{self.path}'}}}}
+routes:
+  - {{match: {{path: /exports/orders}}, {export}}}
+  - {{match: {{path: /exports/orders.json, priority: 1}}, respond: {{status: 204}}}}
+  - {{match: {{path: /named.csv}}, {export}}}
+""", workers=1)
+        self.get("/exports/orders")
+        self.rest_is_now()
+        for target, status in [("orders", 200), ("orders.csv", 200), ("orders.csv.gz", 200), ("orders.json", 204), ("orders.json.gz", 200),
+                               ("orders.ndjson", 404), ("orders.csv.zst", 404), ("orders/", 404), ("orders.csv/x", 404), ("ordersx", 404)]:
+            self.assertEqual(self.get("/exports/" + target).status, status, target)
+        self.assertEqual(gzip.decompress(self.get("/exports/orders.csv.gz").data), b"one\r\n1\r\n")
+        self.assertEqual([self.get(t).status for t in ("/named.csv", "/named.csv.gz", "/named")], [200, 404, 404])
 
     def test_compression(self):
         self.serve()
@@ -201,6 +268,25 @@ routes:
         self.assertEqual(self.assert_problem(self.get("/exports/x.csv"), 500)["detail"], "the result is larger than allowed")
         self.log(end="query_failed", status=500)
         self.rest_is_now()
+
+    def test_as_many_as_may_be(self):
+        """503 if as many run as may, 429 if one client asks too often; both say when to come again."""
+        self.serve(f"        query: {json.dumps(SILENT)}\n", route="requests_max: 1")
+        busy = self.client()
+        busy.request("GET", "/exports/busy.csv")
+        eventually(lambda: self.gateway.live()["requests"] == 1, 5)
+        answer = self.get("/exports/x.csv")
+        self.assert_problem(answer, 503)
+        self.assertEqual(answer.head["Retry-After"], "1")
+        self.log(end="route_busy", status=503)
+        busy.close()
+        self.log(target="/exports/busy.csv", end="client_closed")
+        self.rest_is_now()
+        self.reload(self.config("        query: select 1 as one\n", route="rate_limit: {requests: 1, per: 1h}"), workers=1)
+        self.assertEqual(self.get("/exports/x.csv").status, 200)
+        answer = self.get("/exports/x.csv")
+        self.assert_problem(answer, 429)
+        self.assertGreater(int(answer.head["Retry-After"]), 0)
 
     def test_the_query_takes_too_long(self):
         self.query(SILENT, "        timeout: 300ms\n")
@@ -305,12 +391,24 @@ class ExportConfigs(RunCase):
                 ("source: shop, query: 'select :a'", "parameter"), ("source: shop, query: 'select 1', parameters: {a: {}}", "has no parameter"),
                 ("source: shop, query: 'select :a', parameters: {a: {type: integer, default: x}}", "not a whole number"),
                 ("source: shop, query: 'select :a', parameters: {a: {required: true, default: x}}", "no use for a default"),
-                ("source: shop, query: 'select ?'", "need names"), ("source: shop, query: 'select 1', formats: [xml]", "csv, ndjson or json")]:
+                ("source: shop, query: 'select ?'", "need names"),
+                ("source: shop, query: 'select :a', parameters: {a: {pattern: '(x'}}", "RE2 does not take this: missing ): (x"),
+                ("source: shop, query: 'select :a', parameters: {a: {pattern: x+, default: y}}", "does not match the pattern"),
+                *((f"source: shop, query: 'select 1', csv: {{delimiter: {d}}}", "is not 'tab' or one ASCII character") for d in ('\'"\'', '"\\n"', "ab", "''", "ä", "x")),
+                ("source: shop, query: 'select 1', csv: {delimiter: ';', null_text: a;b}", "the delimiter stands in it"),
+                ("source: shop, query: 'select 1', csv: {null_text: '\"'}", "without quotes and ends of lines"),
+                ("source: shop, query: 'select 1', csv: {quote: some}", "minimal"), ("source: shop, query: 'select 1', non_utf8: keep", "replace"),
+                ("source: shop, query: 'select 1', filename: 'a-{b}'", "there is no parameter 'b'"), ("source: shop, query: 'select 1', formats: [xml]", "csv, ndjson or json")]:
             with self.subTest(body):
                 self.write(self.listener() + f"sources: {{shop: {{sqlite: /tmp/x.db}}}}\nroutes: [{{export: {{{body}}}}}]\n")
                 done = subprocess.run([BINARY, "validate", "-c", str(self.file)], capture_output=True, text=True, check=False, timeout=20)
                 self.assertEqual(done.returncode, 1)
                 self.assertIn(message, done.stderr)
+                self.assertRegex(done.stderr, r"config.yaml:\d+:\d+: |:\d+:\d+: ")
+        self.write(self.listener() + "sources: {shop: {sqlite: /tmp/x.db}}\nroutes:\n"
+                   "  - {match: {path: /x}, export: {source: shop, query: 'select 1', formats: [csv]}}\n  - {match: {path: /x.csv.gz}, respond: {status: 204}}\n")
+        done = subprocess.run([BINARY, "validate", "-c", str(self.file)], capture_output=True, text=True, check=False, timeout=20)
+        self.assertIn("can take the same request", done.stderr)
         self.write(self.listener() + "sources: {shop: {sqlite: /tmp/x.db}}\nroutes: [{match: {path: /x}, export: {source: shop, query: 'select :a', parameters: {a: {from: header, key: X-A}}}}]\n")
         done = subprocess.run([BINARY, "explain", "-c", str(self.file), "GET", "/x"], capture_output=True, text=True, check=True, timeout=20)
         self.assertRegex(done.stdout, r"rows of a query to the source shop[^\n]*\n    :a is text, from the header X-A\n(.|\n)*timeout +5m")
@@ -349,7 +447,7 @@ routes:
         self.rest_is_now()
 
     def test_who_leaves_ends_the_query_and_the_session_is_used_again(self):
-        self.serve("select i, repeat('x', 500), pg_backend_pid() from (select generate_series(1, 100000000) i) as streamed")
+        self.serve("select generate_series(1, 100000000) as i, repeat('x', 500), pg_backend_pid()")
         for target in ("/exports/x.csv", "/exports/x.json"):
             client = self.client(receive_buffer=65536)
             client.request("GET", target)
@@ -402,6 +500,75 @@ routes:
         client.close()
         eventually(lambda: self.active() == 0, 5, "the query is cancelled")
         self.log(end="client_closed")
+        self.rest_is_now()
+
+    def idle_since(self):
+        """When the session became idle, by this machine's clock."""
+        return float(self.server.sql("select coalesce(max(extract(epoch from state_change)), 0) from pg_stat_activity "
+                                     "where state = 'idle' and application_name = 'headgate'"))
+
+    def test_a_cancel_takes_less_than_a_tenth_of_a_second(self):
+        self.serve("select pg_sleep(3600)")
+        taken = []
+        for _ in range(5):
+            client = self.client()
+            client.request("GET", "/exports/x.csv")
+            eventually(lambda: self.active() == 1, 5)
+            gone = time.time()
+            client.reset()
+            eventually(lambda: self.idle_since() > gone, 5, "the session is idle again")
+            taken.append(self.idle_since() - gone)
+        self.assertLess(min(taken), 0.1, taken)
+        self.rest_is_now()
+
+    def test_for_a_client_that_has_gone_no_query_is_begun(self):
+        self.serve("select 1 as one")
+        self.assertEqual(self.client().exchange("GET", "/exports/x.csv").status, 200)
+        self.rest_is_now()
+        begun = "select query_start from pg_stat_activity where application_name = 'headgate'"
+        before = self.server.sql(begun)
+        self.gateway.signal(signal.SIGSTOP)
+        client = self.client()
+        client.request("GET", "/exports/gone.csv")
+        client.close()
+        self.gateway.signal(signal.SIGCONT)
+        self.log(target="/exports/gone.csv", end="client_closed")
+        self.assertEqual(self.server.sql(begun), before)
+
+    def test_the_server_ends_a_query_by_itself_if_we_cannot(self):
+        self.serve("select pg_sleep(3600)", "        timeout: 1s")
+        client = self.client()
+        client.request("GET", "/exports/x.csv")
+        eventually(lambda: self.active() == 1, 5)
+        self.gateway.signal(signal.SIGSTOP)
+        try:
+            eventually(lambda: self.server.sql("select count(*) from pg_stat_activity where query like '%pg_sleep%' and state = 'active' and pid <> pg_backend_pid()") == "0\n", 10,
+                       "statement_timeout follows from the deadline")
+        finally:
+            self.gateway.signal(signal.SIGCONT)
+        self.assert_problem(client.response(), 504)
+        eventually(lambda: self.active() == 0, 5, "the session is idle again")
+        self.rest_is_now()
+
+    def test_a_deadline_behind_the_first_byte(self):
+        self.serve("select generate_series(1, 100000000) as i, repeat('x', 500), pg_sleep(0.001)", "        timeout: 1500ms")
+        client = self.client()
+        client.request("GET", "/exports/x.csv", ("TE", "trailers"))
+        self.assertEqual(client.recv_head().status, 200)
+        self.assertEqual(client.wait_end(10).kind, "reset")
+        self.log(target="/exports/x.csv", status=200, end="upstream_timeout")
+        eventually(lambda: self.active() == 0, 5)
+        self.rest_is_now()
+
+    def test_the_server_restarts_in_the_middle(self):
+        self.serve("select generate_series(1, :n) as i, repeat('x', 500)", "        parameters: {n: {type: integer, default: \"3\"}}")
+        client = self.client(receive_buffer=65536)
+        client.request("GET", "/exports/x.csv?n=100000000")
+        self.assertEqual(client.recv_head().status, 200)
+        self.server.restart()
+        self.assertEqual(client.wait_end(10).kind, "reset")
+        self.log(status=200, end="upstream_unreachable")
+        self.assertEqual(self.client().exchange("GET", "/exports/x.csv").data.count(b"\r\n"), 4)
         self.rest_is_now()
 
     def test_errors_and_a_limit_of_time(self):

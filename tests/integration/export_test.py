@@ -103,6 +103,17 @@ class Export(unittest.TestCase):
         wanted = [b for _, b, _ in self.rows if isinstance(b, str)]
         self.assertEqual([row["b"] for row in json.loads(shell.stdout)], wanted)
 
+    def test_csv_options(self):
+        query = "select 1 as a, 3.0 as b, null as c, 'x;y' as d, x'00ff' as e"
+        for arguments, wanted in [(["--delimiter", ";"], b'a;b;c;d;e\r\n1;3.0;;"x;y";\\x00ff\r\n'), (["--no-header", "--line-end", "lf", "--quote", "all"], b'"1","3.0",,"x;y","\\x00ff"\n'),
+                                  (["--delimiter", "tab", "--null-text", "NULL", "--bom", "--no-header"], b"\xef\xbb\xbf1\t3.0\tNULL\tx;y\t\\x00ff\r\n")]:
+            self.assertEqual(self.export(*arguments, query=query).stdout, wanted)
+        rows = list(csv.reader(io.StringIO(self.export("--quote", "non_numeric", "--null-text", "NaN").stdout.decode(), newline=""), quoting=csv.QUOTE_NONNUMERIC))
+        for row, values in zip(rows[1:], self.rows):
+            self.assertEqual([type(v) is str for v in row], [isinstance(v, (str, bytes)) for v in values])
+        self.assertEqual(self.export("--non-utf8", "replace", "--no-header", query="select t from broken").stdout, "g\ufffd\ufffd\r\n".encode())
+        self.assertEqual(self.export("--format", "ndjson", query="select 3.0 as r, -0.0 as z, 1e20 as l").stdout, b'{"r":3.0,"z":-0.0,"l":1e+20}\n')
+
     def test_numbers_digit_for_digit(self):
         out = self.export("--format", "ndjson", query="select 9223372036854775807 as i, 0.1 as f, 1e999 as inf, null as n").stdout
         self.assertEqual(out, b'{"i":9223372036854775807,"f":0.1,"inf":"Infinity","n":null}\n')
@@ -142,6 +153,9 @@ class Export(unittest.TestCase):
                 (["--param", "x"], "select 1", "name=value"), (["--param", "a:int=1"], "select :a", "integer"),
                 (["--param", "a:integer=x"], "select :a", "a: 'x' is not a whole number"), ([], "select :a", "a"),
                 (["--param", "b=1"], "select 1", "b"), (["--format", "xml"], "select 1", "csv"),
+                (["--delimiter", '"'], "select 1", "cannot stand between values"), (["--delimiter", "\n"], "select 1", "cannot stand between values"),
+                (["--delimiter", "ä"], "select 1", "cannot stand between values"), (["--null-text", "a,b"], "select 1", "--null-text: it must be"),
+                (["--quote", "none"], "select 1", "minimal"), (["--bom", "--format", "json"], "select 1", "--bom is for --format csv"),
                 (["--gzip", "--zstd"], "select 1", "excludes"), ([], "select 'x", "unterminated")]:
             with self.subTest(arguments):
                 self.assertIn(message, self.export(*arguments, query=query, check=2).stderr.decode())
@@ -221,6 +235,17 @@ class FromPostgres(unittest.TestCase):
         self.server.sql("copy again from stdin (format csv, header)", out)
         self.assertEqual(self.server.sql("select count(*) from again"), "300\n")
         self.assertEqual(self.server.sql("(table hostile except table again) union all (table again except table hostile)"), "")
+
+    def test_what_the_server_writes_is_what_we_write(self):
+        """COPY, and rows: a parameter keeps a query from being copied."""
+        columns = "id, t, n, f, b, a, j, id::text as \"a \"\"b\"\", c\""
+        for chosen, options in [(columns, []), (columns, ["--delimiter", ";", "--null-text", "NULL", "--line-end", "lf", "--bom"]),
+                                (columns, ["--no-header", "--delimiter", "tab"]), (columns + ", t is null as none, d", []), ("id", ["--quote", "all"]), ("''::text as e", []), ("null as e", [])]:
+            with self.subTest(columns=chosen, options=options):
+                copied = self.export(f"select {chosen} from hostile order by id", *options).stdout
+                rows = self.export(f"select {chosen} from hostile where id >= :least::int order by id", "--param", "least:integer=0", *options).stdout
+                self.assertEqual(copied, rows)
+        self.assertIn(b"true,2026-02-03T04:05:06.789", self.export("select t is null as none, d from hostile where id = 0").stdout)
 
     def test_json(self):
         rows = json.loads(self.export("select d, a, j, n from hostile where id = 1", "--format", "json").stdout)

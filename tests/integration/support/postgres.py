@@ -56,6 +56,10 @@ class Postgres:
             found = re.findall(r"duration: ([0-9.]+) ms +(?:statement|execute [^:]*): (.*)", log.read())
         return [float(milliseconds) / 1000 for milliseconds, statement in found if part in statement]
 
+    def restart(self):
+        """As if the machine had failed."""
+        self._run("pg_ctl", "-w", "-D", self.data, "-l", self.folder / "log", "-m", "immediate", "restart")
+
     def close(self):
         self._run("pg_ctl", "-w", "-D", self.data, "-m", "immediate", "stop")
         shutil.rmtree(self.folder)
