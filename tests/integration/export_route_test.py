@@ -455,7 +455,8 @@ routes:
             self.assertEqual(self.active(), 1)
             client.reset()
             eventually(lambda: self.active() == 0, 5, "the query is cancelled")
-        self.assertEqual(self.server.sql("select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"), "1\n")
+        sessions = "select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
+        eventually(lambda: self.server.sql(sessions) == "1\n", 10, "one session is left")
         self.rest_is_now()
 
     def many(self, count, sql):
