@@ -1,187 +1,66 @@
 #!/usr/bin/env python3
-"""Compares headgate with nginx and HAProxy, side by side in one run, and writes a Markdown table.
+"""Compares headgate with other proxies, side by side in one run, and writes a Markdown table and a chart.
 
-What is compared is the CPU that each needs for the same work, from the kernel's accounting, and the memory per idle
-connection. Each proxy has one worker on a core of its own; the load and the origin share another core. The proxies take
+What is compared is the CPU that each needs for the same work, from the kernel's accounting, memory per connection, and
+times. Each proxy has one worker on a core of its own; the load and the origin share another core. The proxies take
 turns, round after round.
 """
 
 import argparse
 import contextlib
-import ctypes
-import fcntl
-import json
 import os
-import re
 import resource
 import shutil
 import signal
-import socket
-import struct
 import subprocess
 import sys
+import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import charts  # noqa: E402
 import report  # noqa: E402
-from proxies import Haproxy, Headgate, Nginx, SpliceRelay, Unavailable, port_is_open  # noqa: E402
+from exports import Exports  # noqa: E402
+from kernel import core_busy, cpu_of, enter_own_network, free_address, softirq_thread  # noqa: E402
+from proxies import PEERS, Headgate, Relay, Unavailable, make_certificate  # noqa: E402
+from scenarios import SCENARIOS as OF_PROXIES, Measured  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-GIB = 1 << 30
-BODY = 64 << 20
-IDLE_CONNECTIONS = 5000
-
-
-@dataclass
-class Scenario:
-    name: str
-    title: str
-    mode: str  # what the proxies are started as: see proxies.MODES
-    unit: str  # of the result; less is better
-    rate_unit: str
-    load: tuple = ()  # arguments of the load program after the address
-    limits: tuple = ("direct",)
-    echo: bool = False  # goes to the origin's echo port
-
-
-SCENARIOS = [
-    Scenario("small", "keep-alive GET of 200 bytes, 64 connections (wrk)", "small", "µs CPU/request", "requests/s"),
-    Scenario("download", "64 MiB bodies with Content-Length, 8 connections", "bulk", "s CPU/GiB", "GiB/s",
-             ("download", 8, f"/bytes/{BODY}"), ("direct", "splice relay")),
-    Scenario("download-chunked", "64 MiB bodies in chunks of 16 KiB, 8 connections", "bulk", "s CPU/GiB", "GiB/s",
-             ("download", 8, f"/chunked/{BODY}")),
-    Scenario("upload", "64 MiB request bodies with Content-Length, 8 connections", "bulk", "s CPU/GiB", "GiB/s",
-             ("upload", 8, BODY)),
-    Scenario("tunnel", "TCP, 64 MiB at a time one way, 8 connections", "tunnel", "s CPU/GiB", "GiB/s",
-             ("download", 8, f"/bytes/{BODY}"), ("direct", "splice relay")),
-    Scenario("tunnel-small", "TCP, 128 bytes there and back, 64 connections", "tunnel", "µs CPU/round trip",
-             "round trips/s", ("pingpong", 64, 128), echo=True),
-    Scenario("idle", f"{IDLE_CONNECTIONS} keep-alive connections that wait after one request", "small",
-             "bytes/connection", "", (), ()),
-]
-
-
-@dataclass
-class Measured:
-    """What one proxy did in one scenario: a value per round."""
-
-    values: list = field(default_factory=list)
-    rates: list = field(default_factory=list)
-    busy: list = field(default_factory=list)  # share of the time the proxy had its core
-    others: list = field(default_factory=list)  # share of the core that went to other programs
-    problem: str = ""
+SCENARIOS = [*OF_PROXIES, Exports()]
 
 
 class Bench:
-    def __init__(self, options):
+    """What scenarios measure with."""
+
+    def __init__(self, options, folder):
         self.options = options
+        self.folder = folder
         self.load = str(options.tools / "load")
         self.origin = None
         self.http, self.echo = free_address(), free_address()
+        self.others = None
+        self.certificate = make_certificate(folder)
 
     def start_origin(self):
         self.origin = subprocess.Popen([self.load, "origin", self.http, self.echo], stdout=subprocess.PIPE,
-                                       stdin=subprocess.DEVNULL, preexec_fn=self.pin_load)
+                                       stdin=subprocess.DEVNULL)
         if self.origin.stdout.readline() != b"ready\n":
             sys.exit("bench: the origin does not start")
-
-    def pin_load(self):
-        os.sched_setaffinity(0, {self.options.load_core})
 
     def stop(self):
         if self.origin:
             self.origin.kill()
             self.origin.wait()
 
-    def subjects(self, scenario):
-        """The proxies of a scenario and the limits it is compared with."""
-        known = {"nginx": Nginx, "haproxy": Haproxy}
-        chosen = [Headgate(self.options.headgate)] + [known[name]() for name in self.options.peers]
-        if "splice relay" in scenario.limits:
-            chosen.append(SpliceRelay(str(self.options.tools / "splice_relay")))
-        return chosen
-
-    def run(self, scenario):
-        """Measures one scenario; gives {proxy's name: Measured}."""
-        results = {}
-        with contextlib.ExitStack() as stack:
-            running = []
-            for proxy in self.subjects(scenario):
-                results[proxy.name] = Measured()
-                listen = free_address()
-                try:
-                    proxy.find()
-                    if scenario.name != "idle":
-                        proxy.start(scenario.mode, listen, self.echo if scenario.echo else self.http,
-                                    self.options.proxy_core)
-                        stack.callback(proxy.stop)
-                        self.generate(scenario, listen, 0.2)
-                    running.append((proxy, listen))
-                except Unavailable as problem:
-                    results[proxy.name].problem = str(problem)
-                    say(f"{scenario.name:17} {proxy.name}: {problem}")
-            if "direct" in scenario.limits:
-                results["direct"] = Measured()
-                running.append((None, self.echo if scenario.echo else self.http))
-            for number in range(self.options.rounds):
-                for proxy, listen in running:
-                    name = proxy.name if proxy else "direct"
-                    if not results[name].problem:
-                        self.round(scenario, number, name, proxy, listen, results[name])
-        return results
-
-    def round(self, scenario, number, name, proxy, listen, measured):
-        try:
-            if scenario.name == "idle":
-                self.measure_idle(proxy, listen, measured)
-            else:
-                self.measure(scenario, proxy, listen, measured)
-        except Unavailable as problem:
-            measured.problem = str(problem)
-            say(f"{scenario.name:17} {name}: {problem}")
-            return
-        value = report.number(measured.values[-1]) + " " + scenario.unit if measured.values else ""
-        rate = f"{report.number(measured.rates[-1])} {scenario.rate_unit}" if measured.rates else ""
-        say(f"{scenario.name:17} round {number + 1}/{self.options.rounds}  {name:13}{value:28}{rate}")
-
-    def measure(self, scenario, proxy, listen, measured):
-        pids = proxy.pids() if proxy else []
-        softirq = [p for p in [softirq_thread(self.options.proxy_core)] if p and pids]
-        core_before, cpu_before, start = core_busy(self.options.proxy_core), cpu_of(pids + softirq), time.monotonic()
-        done, rate = self.generate(scenario, listen, self.options.seconds if proxy else self.options.seconds / 2)
-        time.sleep(0.02)  # what is left to do: closing connections
-        elapsed = time.monotonic() - start
-        cpu = cpu_of(pids + softirq) - cpu_before
-        measured.rates.append(rate)
-        if proxy:
-            if proxy.process.poll() is not None:
-                raise Unavailable("ended while it was measured")
-            measured.values.append(cpu / done)
-            measured.busy.append(cpu / elapsed)
-            measured.others.append(max(0, core_busy(self.options.proxy_core) - core_before - cpu) / elapsed)
-
-    def generate(self, scenario, listen, seconds):
-        """Runs the load. Gives (units of work done, rate): GiB, or millions of requests."""
-        if scenario.name == "small":
-            text = self.tool([shutil.which("wrk") or "wrk", "-t1", "-c64", f"-d{max(1, round(seconds))}s",
-                              f"http://{listen}/small"], seconds)
-            if "Non-2xx" in text or "Socket errors" in text:
-                raise Unavailable("wrk: " + " ".join(re.findall(r"(?:Non-2xx|Socket errors).*", text)))
-            requests, took = re.search(r"(\d+) requests in ([\d.]+)s", text).groups()
-            return int(requests) / 1e6, int(requests) / float(took)
-        mode, connections, what = scenario.load
-        text = self.tool([self.load, mode, listen, str(connections), str(seconds), str(what)], seconds)
-        done = json.loads(text)
-        if scenario.unit == "s CPU/GiB":
-            return done["bytes"] / GIB, done["bytes"] / GIB / done["seconds"]
-        return done["exchanges"] / 1e6, done["exchanges"] / done["seconds"]
+    def scaled(self, count):
+        """A count of connections and the like; less of it for a quick run."""
+        return max(count // 50, 3) if self.options.quick else count
 
     def tool(self, command, seconds):
+        """What a program of the load says."""
         try:
-            result = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30,
-                                    preexec_fn=self.pin_load)
+            result = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
         except FileNotFoundError:
             raise Unavailable(f"not installed: {command[0]}") from None
         except subprocess.TimeoutExpired:
@@ -190,112 +69,87 @@ class Bench:
             raise Unavailable("under load: " + (result.stderr.strip().splitlines() or ["failed"])[-1])
         return result.stdout
 
-    def measure_idle(self, proxy, listen, measured):
+    def spent(self, proxy):
+        """Called now, it gives a function that tells the CPU the proxy has used since, the kernel's for its network
+        included; and remembers how much of its core went to others."""
+        core = self.options.proxy_core
+        pids = proxy.pids() + [p for p in [softirq_thread(core)] if p] if proxy else []
+        busy, cpu, start = core_busy(core), cpu_of(pids), time.monotonic()
+
+        def since():
+            used = cpu_of(pids) - cpu
+            self.others = max(0, core_busy(core) - busy - used) / (time.monotonic() - start)
+            return used
+        return since
+
+    # ---- a scenario
+
+    def subjects(self, scenario):
+        """What is measured in a scenario: the proxies, and the limits they are compared with. None is no proxy."""
+        found = [None] if "direct" in scenario.limits else []
+        found += [Headgate(self.options.headgate)] + [PEERS[name]() for name in self.options.peers]
+        found += [Relay(str(self.options.tools / "relay"), how) for how in ("splice", "copy")
+                  if f"{how} relay" in scenario.limits]
+        return found
+
+    def run(self, scenario):
+        """Measures one scenario; gives {proxy's name: Measured}."""
+        running, results = [], {}
+        with contextlib.ExitStack() as stack:
+            scenario.prepare(self)
+            stack.callback(scenario.finish)
+            for proxy in self.subjects(scenario):
+                name = proxy.name if proxy else "direct"
+                results[name] = Measured()
+                with self.noting(scenario, name, results[name]):
+                    if proxy:
+                        proxy.find()
+                        proxy.tls = self.certificate
+                    listen = free_address() if proxy else scenario.origin_of(self)
+                    if proxy and not scenario.fresh:
+                        stack.callback(proxy.stop)
+                        proxy.start(scenario.mode, listen, scenario.origin_of(self), self.options.proxy_core)
+                        scenario.warm_up(self, listen)
+                    running.append((proxy, name, listen))
+            rounds = min(self.options.rounds, scenario.rounds_max)
+            for number in range(rounds):
+                for proxy, name, listen in running:
+                    if not results[name].problem:
+                        with self.noting(scenario, name, results[name]):
+                            self.round(scenario, proxy, listen, results[name])
+                            self.tell(scenario, f"{number + 1}/{rounds}", name, results[name])
+        if "direct" in results:  # below the proxies
+            results["direct"] = results.pop("direct")
+        return results
+
+    @contextlib.contextmanager
+    def noting(self, scenario, name, measured):
+        """What a proxy cannot do is a result as well."""
         try:
-            proxy.start(scenario_mode("idle"), listen, self.http, self.options.proxy_core)
-            self.hold(listen, 100, lambda: None)
-            before = memory_of(proxy.pids())
-            after = self.hold(listen, IDLE_CONNECTIONS, lambda: memory_of(proxy.pids()))
-            measured.values.append((after - before) / IDLE_CONNECTIONS)
-        finally:
-            proxy.stop()
+            yield
+        except (Unavailable, OSError) as problem:
+            measured.problem = str(problem)
+            say(f"{scenario.name:17} {name}: {problem}")
 
-    def hold(self, listen, connections, look):
-        """What `look` gives while so many connections wait."""
-        load = subprocess.Popen([self.load, "idle", listen, str(connections), "/small"], stdin=subprocess.PIPE,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=self.pin_load)
+    def round(self, scenario, proxy, listen, measured):
+        self.others = None
+        if scenario.fresh:
+            proxy.start(scenario.mode, listen, scenario.origin_of(self), self.options.proxy_core)
         try:
-            if not load.stdout.readline():
-                raise Unavailable("under load: " + load.stderr.read().strip())
-            time.sleep(0.5)  # for allocators to settle
-            seen = look()
-            rest, _ = load.communicate("", timeout=30)
-            if json.loads(rest)["closed"]:
-                raise Unavailable(f"closed {json.loads(rest)['closed']} of {connections} connections that wait")
-            return seen
+            measured.add(scenario.measure(self, proxy, listen))
+            if proxy and proxy.process.poll() is not None:
+                raise Unavailable("ended while it was measured")
+            if proxy and self.others is not None:
+                measured.others.append(self.others)
         finally:
-            load.kill()
-            load.wait()
+            if scenario.fresh:
+                proxy.stop()
 
-
-def scenario_mode(name):
-    return next(s.mode for s in SCENARIOS if s.name == name)
-
-
-# ---- what the kernel accounts ----------------------------------------------------------------------------------------
-
-
-def cpu_of(pids):
-    """Seconds of CPU used so far by all threads of these processes; the kernel counts nanoseconds."""
-    total = 0
-    for pid in pids:
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            for task in os.listdir(f"/proc/{pid}/task"):
-                total += int(Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[0])
-    return total / 1e9
-
-
-def softirq_thread(core):
-    """The kernel thread that takes over network work when there is much of it. None if it cannot be seen."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                if entry.joinpath("comm").read_text().strip() == f"ksoftirqd/{core}":
-                    return int(entry.name)
-    return None
-
-
-def core_busy(core):
-    """Seconds this core has been busy."""
-    for line in Path("/proc/stat").read_text().splitlines():
-        if line.startswith(f"cpu{core} "):
-            user, nice, system, _idle, _iowait, irq, softirq = map(int, line.split()[1:8])
-            return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
-    return 0
-
-
-def memory_of(pids):
-    """Proportional set size in bytes."""
-    return sum(int(re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1])
-               for pid in pids) * 1024
-
-
-# ---- where it runs ---------------------------------------------------------------------------------------------------
-
-
-def enter_own_network():
-    """Goes on in a network namespace of its own, so that no port is taken and TCP has no unusual settings. Gives what
-    the network is, for the report."""
-    clone_newuser, clone_newnet = 0x10000000, 0x40000000
-    libc = ctypes.CDLL(None, use_errno=True)
-    user, group = os.getuid(), os.getgid()
-    if libc.unshare(clone_newnet if user == 0 else clone_newuser | clone_newnet) != 0:
-        return f"this machine's loopback ({congestion_control()})"
-    if user != 0:
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"0 {user} 1")
-        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        siocgifflags, siocsifflags, iff_up = 0x8913, 0x8914, 1
-        request = struct.pack("16sh14x", b"lo", 0)
-        flags = struct.unpack("16sh14x", fcntl.ioctl(s, siocgifflags, request))[1]
-        fcntl.ioctl(s, siocsifflags, struct.pack("16sh14x", b"lo", flags | iff_up))
-    for name in ("cubic", "reno"):  # not one that paces, such as bbr: its timers cost more than the relaying
-        if congestion_control() in ("cubic", "reno"):
-            break
-        with contextlib.suppress(OSError):
-            Path("/proc/sys/net/ipv4/tcp_congestion_control").write_text(name)
-    return f"the loopback of a network namespace of its own ({congestion_control()})"
-
-
-def congestion_control():
-    return Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
-
-
-def free_address():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{s.getsockname()[1]}"
+    @staticmethod
+    def tell(scenario, turn, name, measured):
+        value = f"{report.number(measured.values[-1])} {scenario.unit}" if measured.values else ""
+        rate = f"{report.number(measured.rates[-1])} {scenario.rate_unit}" if measured.rates else ""
+        say(f"{scenario.name:17} round {turn}  {name:13}{value:28}{rate}")
 
 
 def say(text):
@@ -317,24 +171,28 @@ def parse_arguments():
     names = [s.name for s in SCENARIOS]
     release = ROOT / "build" / "release"
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--peers", type=list_of(["nginx", "haproxy"]), default=["nginx", "haproxy"],
-                        help="which to compare with (default: nginx,haproxy)")
+    parser.add_argument("--peers", type=list_of(PEERS), default=list(PEERS),
+                        help=f"which to compare with (default: {','.join(PEERS)})")
     parser.add_argument("--scenarios", type=list_of(names), default=names, help=f"default: {','.join(names)}")
-    parser.add_argument("--seconds", type=float, default=2, help="of load per measurement (default: 2)")
+    parser.add_argument("--seconds", type=float, default=1, help="of load per measurement (default: 1)")
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
+    parser.add_argument("--quick", action="store_true", help="little of everything, to see that it works")
     parser.add_argument("--output", type=Path, metavar="FILE",
-                        help="also write the report there; into its section for it, if the file has one")
+                        help="also write the report there, into its section for it if the file has one, and the chart beside it")
     parser.add_argument("--proxy-core", type=int, default=cores[0], help="default: the first")
     parser.add_argument("--load-core", type=int, default=cores[-1], help="default: the last")
     parser.add_argument("--headgate", default=os.environ.get("HEADGATE_BIN", str(release / "headgate")),
                         metavar="PROGRAM", help="default: $HEADGATE_BIN, or the release build")
     parser.add_argument("--tools", type=Path, metavar="FOLDER", help="where the load tools were built")
     options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.seconds = 1, min(options.seconds, 0.2)
     if options.rounds < 1 or options.seconds <= 0:
         parser.error("rounds and seconds must be more than 0")
     if options.tools is None:
         options.tools = Path(options.headgate).resolve().parent / "bench"
-    for tool in ("load", "splice_relay"):
+    options.tools, options.headgate = options.tools.resolve(), str(Path(options.headgate).resolve())
+    for tool in ("load", "relay"):
         if not os.access(options.tools / tool, os.X_OK):
             parser.error(f"there is no {options.tools / tool}: ./dev bench builds it")
     if options.proxy_core == options.load_core:
@@ -342,29 +200,40 @@ def parse_arguments():
     return options
 
 
+def raise_descriptor_limit(wanted=65_536):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < wanted:
+        with contextlib.suppress(OSError, ValueError):  # only root may
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+            return
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main():
     options = parse_arguments()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    raise_descriptor_limit()
     network = enter_own_network()
+    os.sched_setaffinity(0, {options.load_core})  # and so is what it starts, but for proxies
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    bench = Bench(options)
-    start = time.monotonic()
-    results = {}
+    start, results = time.monotonic(), {}
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    bench = Bench(options, folder)
     try:
         bench.start_origin()
         for scenario in SCENARIOS:
             if scenario.name in options.scenarios:
-                results[scenario.name] = bench.run(scenario)
+                results[scenario.name] = scenario.run(bench) if scenario.mode is None else bench.run(scenario)
     except KeyboardInterrupt:
         say("bench: interrupted; what was measured so far:")
     finally:
         bench.stop()
-    text = report.markdown([s for s in SCENARIOS if s.name in results], results, options, network,
-                           time.monotonic() - start)
+        shutil.rmtree(folder)
+    measured = [s for s in SCENARIOS if s.name in results]
+    text = report.markdown(measured, results, options, network, time.monotonic() - start)
     print(text)
     if options.output:
         report.save(options.output, text)
+        options.output.with_suffix(".svg").write_text(charts.chart(measured, results))
     return 1 if any(r["headgate"].problem for r in results.values()) else 0
 
 

@@ -16,7 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-MODES = ("small", "bulk", "tunnel")  # HTTP with small bodies, HTTP with large ones, TCP
+from kernel import children_of
+
+# HTTP with small bodies, with large ones, with large ones for slow clients, with streams of events, with ROUTES routes; TCP.
+# In "tls" and "tls-bulk" clients speak TLS.
+MODES = ("small", "bulk", "slow", "events", "routes", "tls", "tls-bulk", "tunnel")
+ROUTES = 10_000
 
 
 class Unavailable(Exception):
@@ -28,6 +33,9 @@ class Proxy:
 
     name = ""
     package = None  # the Debian package it comes with
+    modes = MODES
+    settings = {}  # what is added for a mode
+    tls = None  # the files of certificate and key
 
     def __init__(self):
         self.process = None
@@ -35,13 +43,22 @@ class Proxy:
 
     def find(self):
         """The program, or Unavailable."""
-        program = shutil.which(self.name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+        program = shutil.which(self.program_name(), path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
         if not program:
             raise Unavailable(f"not installed (apt-get install {self.package})")
         return program
 
+    def program_name(self):
+        return self.name
+
+    def environment(self):
+        return {}
+
     def version(self):
         raise NotImplementedError
+
+    def settings_of(self, mode):
+        return self.settings.get(plain(mode), "")
 
     def command(self, mode, listen, origin):
         """The command line, after writing what it needs into self.folder. Unavailable if it has no such mode."""
@@ -49,6 +66,8 @@ class Proxy:
 
     def start(self, mode, listen, origin, core):
         """Starts it, pinned to `core`, and waits until it accepts connections."""
+        if mode not in self.modes:
+            raise Unavailable("does not do this")
         if port_is_open(listen):
             raise Unavailable(f"{listen} is taken by another program")
         self.folder = tempfile.TemporaryDirectory(prefix=f"bench-{self.name}-")
@@ -57,6 +76,7 @@ class Proxy:
             log = open(Path(self.folder.name) / "log", "wb")
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env=os.environ | self.environment(),
                 preexec_fn=lambda: os.sched_setaffinity(0, {core}))
             log.close()
             self.wait_until_open(listen)
@@ -65,7 +85,7 @@ class Proxy:
             raise
 
     def wait_until_open(self, listen):
-        until = time.monotonic() + 5
+        until = time.monotonic() + 20  # ten thousand routes take some a while
         while not port_is_open(listen):
             if self.process.poll() is not None or time.monotonic() > until:
                 text = (Path(self.folder.name) / "log").read_text(errors="replace").strip()
@@ -74,17 +94,7 @@ class Proxy:
 
     def pids(self):
         """Its processes: the one that was started and those it has started."""
-        found = [self.process.pid]
-        parents = {}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    parents[int(entry.name)] = int(entry.joinpath("stat").read_text().rpartition(")")[2].split()[1])
-                except OSError:
-                    pass
-        for pid in found:
-            found += [child for child, parent in parents.items() if parent == pid]
-        return found
+        return children_of(self.process.pid)
 
     def stop(self):
         if self.process:
@@ -106,9 +116,28 @@ class Proxy:
         return str(path)
 
 
+def plain(mode):
+    """The mode without TLS."""
+    return {"tls": "small", "tls-bulk": "bulk"}.get(mode, mode)
+
+
+HEADGATE = """
+server: {{workers: 1, access_log: false, connections_max: {connections}, {settings}}}
+listeners:
+  - name: web
+    address: "{listen}"
+    requests_per_connection_max: 10000000
+    keep_alive_timeout: 5m
+    {tls}
+upstreams:
+  origin: {{endpoints: ["{origin}"], idle_max: 256}}
+routes:
+"""
+
+
 class Headgate(Proxy):
     name = "headgate"
-    settings = {"small": "", "bulk": "--stream-buffer 512KiB", "tunnel": ""}
+    settings = {"bulk": "stream_buffer: 512KiB"}
 
     def __init__(self, program):
         super().__init__()
@@ -123,10 +152,16 @@ class Headgate(Proxy):
         return output(self.find(), "--version").split()[-1]
 
     def command(self, mode, listen, origin):
-        common = ["--listen", listen, "--workers", "1", "--access-log", "off"]
         if mode == "tunnel":
-            return [self.find(), "tunnel", "--to", origin, *common]
-        return [self.find(), "proxy", "--to", f"http://{origin}", *common, *self.settings[mode].split()]
+            return [self.find(), "tunnel", "--to", origin, "--listen", listen, "--workers", "1", "--access-log", "off"]
+        tls = ""
+        if mode.startswith("tls"):
+            tls = f"tls: {{certificates: [{{certificate: {self.tls[0]}, key: {self.tls[1]}}}]}}"
+        matches = [f"match: {{path_prefix: /r/{i}/}}, " for i in range(ROUTES)] if mode == "routes" else [""]
+        text = HEADGATE.format(connections=connections_max(), settings=self.settings_of(mode), listen=listen,
+                               origin=origin, tls=tls)
+        text += "".join(f"  - {{{match}proxy: {{upstream: origin}}}}\n" for match in matches)
+        return [self.find(), "run", "-c", self.write("headgate.yaml", text)]
 
 
 NGINX = """
@@ -145,11 +180,9 @@ http {{
     client_max_body_size 0; keepalive_timeout 300s; keepalive_requests 1000000000;
     upstream origin {{ server {origin}; keepalive 256; keepalive_requests 1000000000; }}
     server {{
-        listen {listen};
-        location / {{
-            proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection "";
-            proxy_request_buffering off; {settings}
-        }}
+        listen {listen}{tls};
+        proxy_http_version 1.1; proxy_set_header Connection ""; proxy_request_buffering off; {settings}
+        {locations}
     }}
 }}
 """
@@ -170,6 +203,9 @@ class Nginx(Proxy):
     # Its default buffers, 8 of 4 KiB, cost four times as much CPU for large bodies.
     settings = {
         "small": "proxy_buffering on;",
+        "routes": "proxy_buffering on;",
+        "events": "proxy_buffering off;",
+        "slow": "proxy_buffering on; proxy_max_temp_file_size 0;",  # not to the disk
         "bulk": "proxy_buffering on; proxy_buffer_size 64k; proxy_buffers 16 64k; proxy_busy_buffers_size 512k; "
                 "proxy_max_temp_file_size 0; client_body_buffer_size 1m;",
         "tunnel": "proxy_buffer_size 512k;",
@@ -187,15 +223,23 @@ class Nginx(Proxy):
             load_stream = f"load_module {self.stream_module};"
         folder = self.folder.name
         limit = descriptor_limit()
-        body = template.format(folder=folder, listen=listen, origin=origin, settings=self.settings[mode])
+        tls = ""
+        if mode.startswith("tls"):
+            tls = (f" ssl; ssl_certificate {self.tls[0]}; ssl_certificate_key {self.tls[1]}; "
+                   "ssl_session_cache shared:SSL:10m")
+        paths = [f"/r/{i}/" for i in range(ROUTES)] if mode == "routes" else ["/"]
+        body = template.format(
+            folder=folder, listen=listen, origin=origin, settings=self.settings_of(mode), tls=tls,
+            locations="\n".join(f"location {path} {{ proxy_pass http://origin; }}" for path in paths))
         config = self.write("nginx.conf", NGINX.format(
-            load_stream=load_stream, folder=folder, descriptors=limit, connections=limit // 2, body=body))
+            load_stream=load_stream, folder=folder, descriptors=limit, connections=limit, body=body))
         return [self.find(), "-p", folder, "-c", config, "-e", "stderr"]
 
 
 HAPROXY = """
 global
     nbthread 1
+    no strict-limits
     maxconn {connections}
     {global_settings}
 defaults
@@ -206,8 +250,10 @@ defaults
     timeout tunnel 300s
     timeout http-keep-alive 300s
     {settings}
-listen bench
-    bind {listen}
+frontend bench
+    bind {listen}{tls}
+    {choice}
+backend origin
     server origin {origin}
 """
 
@@ -217,21 +263,145 @@ class Haproxy(Proxy):
     package = "haproxy"
     splice = "option splice-auto\n    option splice-request\n    option splice-response"
     # The larger tune.bufsize is for chunked bodies, which it does not splice.
-    global_settings = {"small": "", "bulk": "tune.pipesize 1048576\n    tune.bufsize 65536",
+    global_settings = {"bulk": "tune.pipesize 1048576\n    tune.bufsize 65536",
                        "tunnel": "tune.pipesize 1048576"}
-    settings = {"small": "http-reuse always", "bulk": f"http-reuse always\n    {splice}", "tunnel": splice}
+    settings = {"small": "http-reuse always", "routes": "http-reuse always", "slow": "http-reuse always",
+                "events": "http-reuse always\n    option http-no-delay", "bulk": f"http-reuse always\n    {splice}",
+                "tunnel": splice}
 
     def version(self):
         return re.search(r"version (\S+?)[-+ ]", output(self.find(), "-v")).group(1)
 
     def command(self, mode, listen, origin):
         connections = 1000  # each may have pipes
-        if mode == "small":
-            connections = min(8000, descriptor_limit() // 2 - 100)
+        if plain(mode) != "bulk" and mode != "tunnel":
+            connections = connections_max()
+        tls = f" ssl crt {self.write('both.pem', both(self.tls))}" if mode.startswith("tls") else ""
+        choice = "default_backend origin"
+        if mode == "routes":
+            routes = self.write("routes.map", "".join(f"/r/{i}/ origin\n" for i in range(ROUTES)))
+            choice = f"use_backend %[path,map_beg({routes})]"
         config = self.write("haproxy.cfg", HAPROXY.format(
             connections=connections, protocol="tcp" if mode == "tunnel" else "http", listen=listen, origin=origin,
-            settings=self.settings[mode], global_settings=self.global_settings[mode]))
+            settings=self.settings_of(mode), global_settings=self.global_settings.get(plain(mode), ""), tls=tls,
+            choice=choice))
         return [self.find(), "-db", "-f", config]
+
+
+CADDY = """
+{{
+    admin off
+    auto_https off
+}}
+:{port} {{
+    bind {host}
+    {tls}
+    {handlers}
+}}
+"""
+
+
+class Caddy(Proxy):
+    name = package = "caddy"
+    modes = tuple(mode for mode in MODES if mode != "tunnel")
+    settings = {"events": "flush_interval -1"}
+
+    def version(self):
+        return output(self.find(), "version").split()[0].removeprefix("v")
+
+    def environment(self):
+        return {"GOMAXPROCS": "1", "HOME": self.folder.name, "XDG_DATA_HOME": self.folder.name,
+                "XDG_CONFIG_HOME": self.folder.name}
+
+    def command(self, mode, listen, origin):
+        host, port = address_of(listen)
+        proxy = f"reverse_proxy {origin} {{\n{self.settings_of(mode)}\ntransport http {{\nkeepalive_idle_conns_per_host 256\n}}\n}}"
+        handlers = [proxy]
+        if mode == "routes":
+            handlers = [f"handle /r/{i}/* {{\nreverse_proxy {origin}\n}}" for i in range(ROUTES)]
+        tls = f"tls {self.tls[0]} {self.tls[1]}" if mode.startswith("tls") else ""
+        config = self.write("Caddyfile", CADDY.format(host=host, port=port, tls=tls, handlers="\n".join(handlers)))
+        return [self.find(), "run", "--config", config, "--adapter", "caddyfile"]
+
+
+H2O = """
+user: root
+num-threads: 1
+max-connections: {connections}
+error-log: {folder}/errors
+pid-file: {folder}/pid
+temp-buffer-path: {folder}
+http1-request-timeout: 300
+proxy.timeout.io: 300000
+proxy.timeout.keepalive: 300000
+proxy.preserve-host: ON
+listen:
+  host: {host}
+  port: {port}
+{tls}
+hosts:
+  default:
+    paths:
+{paths}
+"""
+
+
+class H2o(Proxy):
+    name = package = "h2o"
+    modes = tuple(mode for mode in MODES if mode != "tunnel")
+
+    def version(self):
+        return output(self.find(), "--version").split()[2]
+
+    def command(self, mode, listen, origin):
+        host, port = address_of(listen)
+        paths = [f"/r/{i}" for i in range(ROUTES)] if mode == "routes" else ["/"]
+        tls = ""
+        if mode.startswith("tls"):
+            tls = f"  ssl:\n    certificate-file: {self.tls[0]}\n    key-file: {self.tls[1]}"
+        text = H2O.format(connections=connections_max(), folder=self.folder.name, host=host, port=port, tls=tls,
+                          paths="\n".join(f'      "{path}":\n        proxy.reverse.url: "http://{origin}{path}"'
+                                          for path in paths))
+        return [self.find(), "-m", "worker", "-c", self.write("h2o.conf", text)]
+
+
+class Node(Proxy):
+    """A small proxy of our own (bench/node/proxy.js), as one writes it with what Node brings."""
+
+    name = "node"
+    package = "nodejs"
+    modes = tuple(mode for mode in MODES if mode not in ("tunnel", "routes"))
+
+    def version(self):
+        return output(self.find(), "--version").strip().removeprefix("v")
+
+    def environment(self):
+        return {"CERTIFICATE": self.tls[0], "KEY": self.tls[1]} if self.secure else {}
+
+    def command(self, mode, listen, origin):
+        self.secure = mode.startswith("tls")
+        return [self.find(), str(Path(__file__).resolve().parent / "node" / "proxy.js"), listen, origin]
+
+
+class Relay(Proxy):
+    """Not a proxy to choose: the least that any of them could cost."""
+
+    def __init__(self, program, how):
+        super().__init__()
+        self.program, self.how = program, how
+        self.name = f"{how} relay"
+
+    def find(self):
+        return self.program
+
+    def version(self):
+        return ""
+
+    def command(self, mode, listen, origin):
+        return [self.program, self.how, listen, origin]
+
+
+PEERS = {"nginx": Nginx, "haproxy": Haproxy, "caddy": Caddy, "h2o": H2o, "node": Node}
 
 
 def bulk_settings():
@@ -241,23 +411,23 @@ def bulk_settings():
             f"HAProxy `{'; '.join(line.strip() for line in haproxy)}`")
 
 
-class SpliceRelay(Proxy):
-    """Not a proxy to choose: the least that any of them could cost."""
+def make_certificate(folder):
+    """A certificate of its own for all of them: ECDSA with P-256. Gives the files of certificate and key."""
+    files = str(Path(folder) / "certificate.pem"), str(Path(folder) / "key.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", "/CN=bench", "-addext", "subjectAltName=DNS:bench,IP:127.0.0.1", "-out", files[0],
+                    "-keyout", files[1]], check=True, capture_output=True)
+    os.chmod(files[1], 0o600)
+    return files
 
-    name = "splice relay"
 
-    def __init__(self, program):
-        super().__init__()
-        self.program = program
+def both(files):
+    return "".join(Path(file).read_text() for file in files)
 
-    def find(self):
-        return self.program
 
-    def version(self):
-        return ""
-
-    def command(self, mode, listen, origin):
-        return [self.program, listen, origin]
+def connections_max():
+    """Of clients. There is not always an upstream connection for each: most of many wait."""
+    return min(12_000, descriptor_limit() - 1000)
 
 
 def output(*command):

@@ -9,14 +9,15 @@ import sys
 import textwrap
 from pathlib import Path
 
-from proxies import Haproxy, Headgate, Nginx, Unavailable, bulk_settings
+from proxies import PEERS, Headgate, Unavailable, bulk_settings
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
-PEERS = ("nginx", "haproxy")
 
 
 def number(value):
     """Three digits that mean something."""
+    if value < 0.0005:
+        return "0"
     if value >= 1000:
         return f"{value:,.0f}"
     if value >= 100:
@@ -36,12 +37,13 @@ def markdown(scenarios, results, options, network, seconds):
         "[least - most]. Less is better.",
         "CPU is what the scheduler has accounted, in nanoseconds, to all threads of the proxy and to the kernel thread "
         "for network work of its core. On loopback it includes the receiving side's work for what the proxy sends, and "
-        "not the proxy's for what it is sent: the same for all of them. Memory is the proportional set size; the "
-        "kernel's own memory for sockets is the same for all and not in it.",
+        "not the proxy's for what it is sent: the same for all of them. Memory is the proportional set size.",
         f"For large bodies: {bulk_settings()}."]
     lines = []
     for paragraph in paragraphs:
         lines += wrap(paragraph) + [""]
+    if options.output:
+        lines += [f"![Each proxy in each scenario, the best peer being 1]({options.output.with_suffix('.svg').name})", ""]
     lines += summary(scenarios, results) + [""]
     for scenario in scenarios:
         lines += table(scenario, results[scenario.name]) + [""]
@@ -54,35 +56,52 @@ def wrap(text):
 
 
 def medians_of(measured):
-    """The medians by name, and the best of the peers."""
-    medians = {name: statistics.median(m.values) for name, m in measured.items() if m.values and not m.problem}
-    return medians, min((medians[name] for name in PEERS if name in medians), default=None)
+    """The medians by name."""
+    return {name: statistics.median(m.values) for name, m in measured.items() if m.values and not m.problem}
+
+
+def peers_of(measured):
+    """Those that headgate is compared with: not itself, and no limit."""
+    return [name for name in measured if name not in ("headgate", "direct") and not name.endswith(" relay")]
+
+
+def best_of(measured):
+    """(name, median) of the best peer; (None, None) without one."""
+    medians = medians_of(measured)
+    return min(((name, medians[name]) for name in peers_of(measured) if name in medians), key=lambda both: both[1],
+               default=(None, None))
 
 
 def summary(scenarios, results):
-    rows = [["scenario", "headgate", *PEERS, "", "to nginx", "to best peer"]]
+    rows = [["scenario", "headgate", "best peer", "", "ratio", "aim"]]
     for scenario in scenarios:
-        medians, best_peer = medians_of(results[scenario.name])
-        cells = [number(medians[name]) if name in medians else "-" for name in ("headgate", *PEERS)]
+        measured = results[scenario.name]
+        medians, (best, value) = medians_of(measured), best_of(measured)
         ours = medians.get("headgate")
-        rows.append([scenario.name, *cells, scenario.unit, ratio(ours, medians.get("nginx")), ratio(ours, best_peer)])
+        reached, aim = ratio(ours, value), ""
+        if scenario.aim and scenario.aim_of == "best peer":
+            aim = f"{scenario.aim:.2f}"
+        elif scenario.aim:
+            aim = f"{scenario.aim:.2f} of {scenario.aim_of}: {ratio(ours, medians.get(scenario.aim_of))}"
+        rows.append([scenario.name, number(ours) if ours is not None else "-",
+                     f"{number(value)} ({best})" if best else "-", scenario.unit, reached, aim])
     return align(rows)
 
 
 def table(scenario, measured):
-    medians, best_peer = medians_of(measured)
-    rows = [["", scenario.unit, "to nginx", "to best peer", scenario.rate_unit]]
+    medians, (_, best) = medians_of(measured), best_of(measured)
+    rows = [["", scenario.unit, "to best peer", scenario.rate_unit, *scenario.columns]]
     problems = [f"{name}: {m.problem}." for name, m in measured.items() if m.problem]
     for name, m in measured.items():
         if m.problem:
             continue
-        rows.append([name, spread(m.values) if m.values else "-",
-                     ratio(medians.get(name), medians.get("nginx")), ratio(medians.get(name), best_peer),
-                     number(statistics.median(m.rates)) if m.rates else "-"])
+        rows.append([name, spread(m.values) if m.values else "-", ratio(medians.get(name), best),
+                     number(statistics.median(m.rates)) if m.rates else "-",
+                     *(number(statistics.median(m.more[c])) if c in m.more else "-" for c in scenario.columns)])
     if not scenario.rate_unit:
-        rows = [row[:-1] for row in rows]
-    text = [f"**{scenario.name}**: {scenario.title}", ""] + align(rows)
-    return text + [""] + problems if problems else text
+        rows = [row[:3] + row[4:] for row in rows]
+    text = wrap(f"**{scenario.name}**: {scenario.title}") + [""] + align(rows)
+    return text + [""] + wrap(" ".join(problems)) if problems else text
 
 
 def ratio(value, base):
@@ -134,12 +153,11 @@ def machine():
 
 def versions(options):
     found = []
-    for proxy in (Headgate(options.headgate), Nginx(), Haproxy()):
-        if proxy.name == "headgate" or proxy.name in options.peers:
-            try:
-                found.append(f"{proxy.name} {proxy.version()}")
-            except (Unavailable, IndexError, AttributeError, OSError):
-                found.append(f"{proxy.name} (not there)")
+    for proxy in (Headgate(options.headgate), *(PEERS[name]() for name in options.peers)):
+        try:
+            found.append(f"{proxy.name} {proxy.version()}")
+        except (Unavailable, IndexError, AttributeError, OSError):
+            found.append(f"{proxy.name} (not there)")
     return "Versions: " + ", ".join(found)
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import report  # noqa: E402
-from compare import ROOT, enter_own_network, free_address, list_of, memory_of, say  # noqa: E402
+from compare import ROOT, list_of, say  # noqa: E402
+from kernel import enter_own_network, free_address, memory_of  # noqa: E402
 from proxies import Headgate, Nginx, Unavailable, address_of  # noqa: E402
 from rude_clients import RUDENESSES, be_good, be_rude  # noqa: E402
 

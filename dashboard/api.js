@@ -25,7 +25,6 @@ async function ask(path, how = {}) {
 
 const query = values => new URLSearchParams(Object.entries(values).filter(([, v]) => v !== "" && v != null));
 
-export const flows = async (values, signal) => (await ask(`api/v1/flows?${query(values)}`, {signal})).json();
 export const flow = async id => (await ask(`api/v1/flows/${encodeURIComponent(id)}`)).json();
 export const ended = async limit => (await (await ask(`api/v1/flows/ended?limit=${limit}`)).json()).flows;
 export const abort = id => ask(`api/v1/flows/${encodeURIComponent(id)}`, {method: "DELETE"});

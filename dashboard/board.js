@@ -112,7 +112,7 @@ export function Databases({sources}) {
                     <p class="slots" role="img" aria-label=${pool}>${Array.from({length: Math.min(s.size, 40)}, (_, i) =>
                         html`<i key=${i} class=${i < s.busy ? "busy" : i < s.busy + s.idle ? "idle" : ""}></i>`)}</p>
                     <p>${pool}${s.waiting ? html`, <b class="bad">${words.plural(s.waiting, "request")} ${s.waiting === 1 ? "waits" : "wait"} for one</b>` : ""}</p>
-                    ${s.leases_total > 0 && html`<p class="quiet">a query keeps one for ${words.time(s.hold_ms_total / s.leases_total)} on average; <b class="good">${words.percent(early)} were given back before the client was done</b></p>`}
+                    ${s.leases_total > 0 && html`<p class="quiet">a query keeps one for ${words.time(s.hold_ms_total / s.leases_total)} on average; <b class=${early > 0 ? "good" : "quiet"}>${words.percent(early)} were given back before the client was done</b></p>`}
                 </div>`;
             })}
         </section>`;

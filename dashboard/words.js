@@ -37,7 +37,8 @@ export const plural = (n, one, many = one + "s") => `${count(n)} ${n === 1 ? one
 // What there is to say of a flow: how bad it is ("stalled", "slow" or "fine"), who is waited for, and in words.
 export function judge(flow) {
     const v = flow.verdict;
-    const stalled = v && v.stalled_ms >= STALLED_MS ? v.stalled_ms : flow.waiting_for && flow.waiting_ms >= STALLED_MS ? flow.waiting_ms : 0;
+    const waits = flow.waiting_for && flow.phase !== "tunnel" && flow.waiting_ms >= STALLED_MS; // a quiet tunnel waits for nobody
+    const stalled = v && v.stalled_ms >= STALLED_MS ? v.stalled_ms : waits ? flow.waiting_ms : 0;
     const party = v && v.stalled_ms >= STALLED_MS ? v.party : stalled ? flow.waiting_for : v?.party ?? null;
     if (stalled) {
         const whom = party === "stage" && v ? `the stage ${v.stage}` : PARTY_NAMES[party];
@@ -99,12 +100,18 @@ export function stageWords(stage, index, lane, flow, verdict) {
     if (whom === "done" && party === "database" && !flow.holding) return `given back after ${time(flow.hold_ms)}`;
     if (whom === "done") return "done";
     if (whom === "work") return "at work";
-    if (whom === party) return "nothing to do";
+    if (whom === party && party !== "stage") return "nothing to do";
     return `waits for ${whom === "stage" && v ? v.stage : PARTY_NAMES[whom]}`;
 }
 
 const CAUSES = {complete: "complete", aborted_by_operator: "aborted by hand"};
 export const causeWords = cause => CAUSES[cause] ?? cause.replaceAll("_", " ");
+
+function slowest(flows) {
+    const slow = flows.map(flow => [flow, judge(flow)]).filter(([, verdict]) => verdict.level === "slow" && verdict.party !== "client");
+    slow.sort(([a], [b]) => b.age_ms - a.age_ms);
+    return slow.length ? ` ${wholeTarget(slow[0][0])} is ${slow[0][1].text}.` : "";
+}
 
 // The one sentence that says how things are, and what that costs.
 export function headline(overview, flows, wholeList) {
@@ -124,7 +131,7 @@ export function headline(overview, flows, wholeList) {
         return {level: "stalled", kind: "stalled " + verdict.party, flow: flow.id, text: done,
                 more: `${wholeTarget(flow)}: ${cost}.` + (others > 0 ? ` ${others === 1 ? "One more flow is" : `${count(others)} more flows are`} stalled.` : "")};
     }
-    if (stalled) return {level: "stalled", kind: "stalled", text: `${plural(stalled, "flow")} ${stalled === 1 ? "is" : "are"} stalled.`, more: ""};
+    if (stalled && !wholeList) return {level: "stalled", kind: "stalled", text: `${plural(stalled, "flow")} ${stalled === 1 ? "is" : "are"} stalled.`, more: ""};
     if (!overview.flows) return {level: "fine", kind: "idle", text: "Nothing is under way.", more: "What flows through the gateway is shown here while it flows."};
-    return {level: "fine", kind: "fine", text: "Everything flows.", more: `${plural(overview.flows, "flow")} under way. Nobody keeps one waiting for a second.`};
+    return {level: "fine", kind: "fine", text: "Everything flows.", more: `${plural(overview.flows, "flow")} under way. Nobody keeps one waiting for a second.${slowest(flows)}`};
 }

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class Demo:
         self.screen = Screen()
         self.origin = Origin()
         folder = Path(options.gateway).resolve().parent / "demo"
-        self.shop = Shop(folder, 20_000 if self.quick else 1_000_000, self.show_making)
+        self.shop = Shop(folder, 10_000 if self.quick else 1_000_000, self.show_making)
         self.gateway = Gateway(options.gateway, {
             "DEMO_ORIGIN_PORT": str(self.origin.port), "DEMO_SHOP": str(self.shop.file),
             "DEMO_FIRST_BYTE_TIMEOUT": f"{FIRST_BYTE_TIMEOUT * 1000:.0f}ms"})
@@ -61,6 +62,7 @@ class Demo:
     def run(self):
         self.screen.line(f"origin  http://127.0.0.1:{self.origin.port}")
         self.screen.line(f"gateway {self.gateway.url}  (pid {self.gateway.process.pid}; demo/headgate.yaml)")
+        self.screen.line(f"page    {self.gateway.page}  shows all that follows as it flows: open it", "bold")
         self.request("/hello").read_all()
         self.request("/exports/last.csv").read_to_end()
         before = self.at_rest()
@@ -145,8 +147,10 @@ class Demo:
                 self.screen.progress(f"{elapsed:3.1f} s: sent {size(flow.sent)}, read {size(client.body_read)}, "
                                      f"in flight {size(in_flight[-1])}, memory {size(self.gateway.memory())}")
                 time.sleep(1 / 16)
+            verdict = self.gateway.flow(client.name).get("verdict") or {}
             client.close()
             flow.ended.wait(5)
+        self.judge("slow client: the page blames", "client", verdict.get("party", "nobody"), verdict.get("party") == "client")
         self.judge_limit("slow client: in flight", max(in_flight), limit, size, " at most")
         self.judge_memory("slow client", memory)
 
@@ -213,19 +217,33 @@ class Demo:
                        live["frames"] <= before[1]["frames"] + pooled)
 
     def serve(self):
-        """Goes on until Ctrl-C."""
+        """Goes on until Ctrl-C, with something to see."""
         screen = self.screen
+        slow = threading.Thread(target=self.read_slowly, args=(self.request("/big?size=1GiB", receive_buffer=128 << 10),), daemon=True)
+        slow.start()
         screen.line()
-        screen.line("The gateway goes on. Try:", "bold")
+        screen.line(f"The gateway goes on, and one of its clients is slow: see {self.gateway.page}", "bold")
+        screen.line("Try:", "bold")
         for path in ("/hello", "/big?size=1GiB' -o /dev/null", "/slow' -N", "/stall' -i", "/die' -o /dev/null"):
             quote = "'" if "'" in path else ""
             screen.line(f"  curl {quote}{self.gateway.url}{path}")
         screen.line(f"  curl {self.gateway.url}/echo -d 'some text'")
         screen.line(f"  curl {self.gateway.url}/exports/orders.ndjson | head")
+        screen.line(f"  build/release/headgate top --admin {self.gateway.page.removeprefix('http://').rstrip('/')}")
         screen.line("Its access log follows. Ctrl-C ends it.", "bold")
         self.gateway.pass_through(lambda line: screen.line(line, "dim"))
         self.gateway.process.wait()
         screen.line(f"The gateway has ended by itself, exit code {self.gateway.process.returncode}.", "red")
+
+    def read_slowly(self, client):
+        try:
+            before = -1
+            while before < client.body_read:
+                before = client.body_read
+                client.read(4096)
+                time.sleep(1)
+        except OSError:
+            pass  # the gateway has ended it
 
 
 def socket_buffers_max():

@@ -13,7 +13,7 @@ from screen import milliseconds, size
 def show_exports(demo):
     """A client on a slow line has all orders exported; meanwhile others come, and one leaves."""
     orders = demo.shop.orders
-    rate = 50_000 if demo.quick else 200_000
+    rate = 12_000 if demo.quick else 200_000
     demo.screen.scene(
         "6. Exports from a database, with a single connection to it",
         f"A client on a 3G line, {rate // 1000} kB a second, takes {orders:,} orders as gzipped CSV. What it has not "

@@ -1,5 +1,6 @@
 """The gateway as a process: its start and end, its log, and what it uses."""
 
+import json
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 CONFIG = Path(__file__).resolve().parent / "headgate.yaml"
@@ -18,8 +20,8 @@ class Gateway:
 
     def __init__(self, program, values):
         """`values` are those of the variables in headgate.yaml, but for the port."""
-        port = "8080" if port_is_free(8080) else "0"
-        self.process = subprocess.Popen([program, "run", "-c", CONFIG], env=os.environ | values | {"DEMO_PORT": port},
+        ports = {"DEMO_PORT": "8080" if port_is_free(8080) else "0", "DEMO_ADMIN_PORT": "9909" if port_is_free(9909) else "0"}
+        self.process = subprocess.Popen([program, "run", "-c", CONFIG], env=os.environ | values | ports,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True, errors="replace", start_new_session=True)
         self.changed = threading.Condition()
@@ -27,12 +29,18 @@ class Gateway:
         self.show = None
         for stream, lines in ((self.process.stdout, self.log), (self.process.stderr, self.errors)):
             threading.Thread(target=self.read, args=(stream, lines), daemon=True).start()
-        ready = self.find(self.log, r"^headgate: listening on ([\d.]+):(\d+)", 10)
+        ready = self.find(self.log, r"^headgate: listening on ([\d.]+):(\d+).* admin on ([\d.]+:\d+)", 10)
         if not ready:
             self.stop()
             sys.exit("demo: the gateway does not start: " + " ".join(self.errors or ["it says nothing"]))
         self.address = (ready[1], int(ready[2]))
         self.url = f"http://{ready[1]}:{ready[2]}"
+        self.page = f"http://{ready[3]}/"
+
+    def flow(self, name):
+        """What the gateway tells of a live request."""
+        with urllib.request.urlopen(f"{self.page}api/v1/flows?search={name}") as answer:
+            return next(iter(json.load(answer)["flows"]), {})
 
     def read(self, stream, lines):
         for line in stream:

@@ -17,7 +17,7 @@ constexpr duration pause = 20ms;
 constexpr duration rest = 10min; // longer than any limit of the proxy
 
 gateway::server_options quiet(gateway::server_options o) {
-    o.access_log = false;
+    o.access_log.enabled = false;
     return o;
 }
 

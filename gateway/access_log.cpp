@@ -1,20 +1,49 @@
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <climits>
-#include <ctime>
+#include <cstdio>
 #include <new>
+#include <system_error>
 #include <utility>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include <gateway/access_log.hpp>
+#include <gateway/log_line.hpp>
 
 namespace headgate::gateway {
 
-access_log::access_log(int fd) : fd_(fd), thread_([this] { run(); }) {}
+namespace {
+
+int open_file(const std::string& path) noexcept {
+    return ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+}
+
+int open_or_throw(const std::string& path) {
+    if (path.empty()) return STDOUT_FILENO;
+    const int fd = open_file(path);
+    if (fd < 0) throw std::system_error(errno, std::system_category(), "cannot open the access log " + path);
+    return fd;
+}
+
+log_format resolved(log_format f, int fd) noexcept {
+    if (f != log_format::automatic) return f;
+    return ::isatty(fd) == 1 ? log_format::text : log_format::json;
+}
+
+std::size_t lines_of(std::string_view text) { return static_cast<std::size_t>(std::ranges::count(text, '\n')); }
+
+} // namespace
+
+access_log::access_log(const access_log_options& o)
+    : path_(o.path), fd_(open_or_throw(o.path)), format_(resolved(o.format, fd_)), thread_([this] { run(); }) {}
+
+access_log::access_log(int fd, log_format format)
+    : fd_(fd), format_(resolved(format, fd)), thread_([this] { run(); }) {}
 
 access_log::~access_log() {
     {
@@ -23,18 +52,19 @@ access_log::~access_log() {
     }
     wake_.notify_one();
     thread_.join();
+    if (!path_.empty()) ::close(fd_);
 }
 
 void access_log::append(std::string_view lines) noexcept {
     bool was_empty;
     {
         const std::lock_guard lock(mutex_);
-        if (pending_.size() + lines.size() > pending_max) return drop();
+        if (pending_.size() + lines.size() > pending_max) return drop(lines_of(lines));
         was_empty = pending_.empty();
         try {
             pending_ += lines;
         } catch (const std::bad_alloc&) {
-            return drop();
+            return drop(lines_of(lines));
         }
     }
     if (was_empty) wake_.notify_one();
@@ -42,17 +72,37 @@ void access_log::append(std::string_view lines) noexcept {
 
 void access_log::lost() noexcept {
     const std::lock_guard lock(mutex_);
-    drop();
+    drop(1);
 }
 
-void access_log::drop() noexcept {
-    ++dropped_;
-    ++dropped_unsaid_;
+void access_log::reopen() noexcept {
+    if (path_.empty()) return;
+    {
+        const std::lock_guard lock(mutex_);
+        reopen_ = true;
+    }
+    wake_.notify_one();
+}
+
+void access_log::drop(std::size_t lines) noexcept {
+    dropped_ += lines;
+    dropped_unsaid_ += lines;
 }
 
 std::uint64_t access_log::dropped() const {
     const std::lock_guard lock(mutex_);
     return dropped_;
+}
+
+void access_log::open_again() noexcept {
+    const int fresh = open_file(path_);
+    if (fresh < 0) {
+        std::fprintf(stderr, "headgate: the access log %s cannot be opened again: %s; it goes on where it was\n",
+                     path_.c_str(), std::system_category().message(errno).c_str());
+        return;
+    }
+    ::close(std::exchange(fd_, fresh));
+    mid_line_ = false;
 }
 
 namespace {
@@ -65,83 +115,57 @@ std::string_view first_piece(std::string_view text) {
     return text.substr(0, end == std::string_view::npos ? PIPE_BUF : end + 1);
 }
 
-// Writes all, or as much as a descriptor takes before it has been stuck for a second while `give_up` is set.
-template <class GiveUp>
-void write_all(int fd, std::string_view text, GiveUp give_up) {
-    while (!text.empty()) {
-        pollfd p{.fd = fd, .events = POLLOUT, .revents = 0};
-        if (::poll(&p, 1, 1000) == 0) {
-            if (give_up()) return;
-            continue;
-        }
-        const std::string_view piece = first_piece(text);
-        const ssize_t n = ::write(fd, piece.data(), piece.size());
-        if (n > 0)
-            text.remove_prefix(static_cast<std::size_t>(n));
-        else if (n < 0 && errno != EINTR && errno != EAGAIN)
-            return; // nobody reads any more
-    }
-}
-
 } // namespace
+
+// Writes all, or as much as a descriptor takes before it has been stuck for a second at the end. What it does not take,
+// because a disk is full or nobody reads any more, is dropped: the next lines may fare better.
+void access_log::write(std::string_view lines) {
+    const auto give_up = [this] {
+        const std::lock_guard lock(mutex_);
+        return stopping_;
+    };
+    char last = '\n';
+    while (!lines.empty()) {
+        pollfd p{.fd = fd_, .events = POLLOUT, .revents = 0};
+        if (::poll(&p, 1, 1000) == 0) {
+            if (!give_up()) continue;
+            break;
+        }
+        const std::string_view piece = mid_line_ ? std::string_view("\n") : first_piece(lines);
+        const ssize_t n = ::write(fd_, piece.data(), piece.size());
+        if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+        if (n <= 0) break;
+        if (std::exchange(mid_line_, false)) continue;
+        last = piece[static_cast<std::size_t>(n) - 1];
+        lines.remove_prefix(static_cast<std::size_t>(n));
+    }
+    if (lines.empty()) return;
+    if (last != '\n') mid_line_ = true; // half of a line stands alone
+    const std::lock_guard lock(mutex_);
+    drop(lines_of(lines));
+}
 
 void access_log::run() {
     std::string writing;
     std::unique_lock lock(mutex_);
     for (;;) {
-        wake_.wait(lock, [this] { return stopping_ || !pending_.empty(); });
+        wake_.wait(lock, [this] { return stopping_ || reopen_ || !pending_.empty(); });
+        if (std::exchange(reopen_, false)) {
+            lock.unlock();
+            open_again();
+            lock.lock();
+            continue;
+        }
         if (pending_.empty()) return;
         writing.clear();
         writing.swap(pending_);
-        std::array<char, 100> note; // not in `writing`: there may be no memory to add it there
-        std::size_t note_size = 0;
-        if (const std::uint64_t count = std::exchange(dropped_unsaid_, 0); count != 0)
-            note_size = fmt::format_to_n(note.data(), note.size(),
-                                         "headgate: {} log lines dropped: the log was not read fast enough\n", count)
-                            .size;
+        const std::uint64_t dropped = std::exchange(dropped_unsaid_, 0);
         lock.unlock();
-        const auto give_up = [this] {
-            const std::lock_guard inner(mutex_);
-            return stopping_;
-        };
-        write_all(fd_, writing, give_up);
-        write_all(fd_, {note.data(), std::min(note_size, note.size())}, give_up);
+        write(writing);
+        std::array<char, 200> note; // not in `writing`: there may be no memory to add it there
+        if (dropped != 0) write({note.data(), write_dropped(note, format_, dropped)});
         lock.lock();
     }
-}
-
-namespace {
-
-// The wall clock as text, to the second; made anew once a second and thread.
-std::string_view clock_text(std::int64_t seconds) {
-    thread_local std::int64_t made_for = -1;
-    thread_local char text[24];
-    if (made_for != seconds) {
-        const time_t t = seconds;
-        tm parts{};
-        ::gmtime_r(&t, &parts);
-        ::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-        made_for = seconds;
-    }
-    return {text, 19};
-}
-
-std::string_view or_dash(std::string_view text) { return text.empty() ? std::string_view("-") : text; }
-
-} // namespace
-
-void format_record(std::string& out, const access_record& r) {
-    const auto now = std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
-    const std::int64_t ms = now.time_since_epoch().count();
-    auto to = std::back_inserter(out);
-    fmt::format_to(to, "{}.{:03}Z ", clock_text(ms / 1000), ms % 1000);
-    if (r.status != 0)
-        fmt::format_to(to, "{}", r.status);
-    else
-        out += '-';
-    fmt::format_to(to, " {} {} client={} upstream={} up={} down={} ms={}.{:03} end={} id={}\n", or_dash(r.method),
-                   or_dash(r.target), or_dash(r.client), or_dash(r.upstream), r.up, r.down, r.microseconds / 1000,
-                   r.microseconds % 1000, r.end, or_dash(r.id));
 }
 
 } // namespace headgate::gateway

@@ -1,62 +1,75 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
 
+#include <gateway/options.hpp>
+
 namespace headgate::gateway {
 
-// Writes lines to a descriptor from a thread of its own, so that a slow terminal or pipe never holds up a worker. Holds
-// at most `pending_max` bytes; lines beyond, and those there is no memory for, are dropped and counted, and the count
-// is written when there is room again.
+// Which requests get a line.
+enum class log_level : std::uint8_t {
+    error,   // those that failed for another reason than the client's
+    warning, // all that did not end well
+    info,    // all
+};
+
+// Writes lines to a descriptor or a file from a thread of its own, so that a slow terminal, pipe or disk never holds up
+// a worker. Holds at most `pending_max` bytes; lines beyond, those there is no memory for, and those that cannot be
+// written are dropped and counted, and the count is written when there is room again.
 class access_log {
 public:
-    explicit access_log(int fd);
+    // To standard output, or appended to the file that the options name. Throws std::system_error if that cannot be
+    // opened.
+    explicit access_log(const access_log_options& o);
+    // To a descriptor, which stays open.
+    access_log(int fd, log_format format);
     access_log(const access_log&) = delete;
     access_log& operator=(const access_log&) = delete;
     ~access_log(); // writes what is pending, for at most a second
 
     // Takes lines, each with its newline. From any thread; never waits for the descriptor.
     void append(std::string_view lines) noexcept;
-    // Lines could not even be made.
+    // A line could not even be made.
     void lost() noexcept;
+    // The file is opened anew, for somebody has moved it away, before anything else is written. One that cannot be
+    // opened changes nothing but for a word on standard error.
+    void reopen() noexcept;
 
-    std::uint64_t dropped() const;
+    // Which lines are wanted. From any thread.
+    void set_level(log_level l) noexcept { level_.store(l, std::memory_order_relaxed); }
+    log_level level() const noexcept { return level_.load(std::memory_order_relaxed); }
+
+    // How lines are to be written; never automatic.
+    log_format format() const noexcept { return format_; }
+    std::uint64_t dropped() const; // lines
     static constexpr std::size_t pending_max = 1024 * 1024;
 
 private:
     void run();
-    void drop() noexcept;
+    void drop(std::size_t lines) noexcept;
+    void open_again() noexcept;
+    void write(std::string_view lines);
 
+    const std::string path_; // empty: not a file
     int fd_;
+    std::atomic<log_level> level_ = log_level::info;
+    const log_format format_;
+    bool mid_line_ = false; // the last line that was written is not whole
     mutable std::mutex mutex_;
     std::condition_variable wake_;
     std::string pending_;
     std::uint64_t dropped_ = 0;
     std::uint64_t dropped_unsaid_ = 0;
+    bool reopen_ = false;
     bool stopping_ = false;
     std::thread thread_;
 };
-
-// What is known of one request or tunnel when it ends. Views live as long as the call.
-struct access_record {
-    std::string_view method;
-    std::string_view target;
-    std::string_view client;
-    std::string_view upstream;
-    std::string_view id;
-    int status = 0; // 0: none was sent
-    std::uint64_t up = 0;
-    std::uint64_t down = 0;
-    std::int64_t microseconds = 0;
-    const char* end = "";
-};
-
-// Appends the record to `out` as one line, for people and for grep:
-// "2026-11-22T13:45:01.123Z 200 GET /path client=... upstream=... up=0 down=1234 ms=12.345 end=complete id=..."
-void format_record(std::string& out, const access_record& r);
 
 } // namespace headgate::gateway

@@ -13,7 +13,9 @@
 #include <gateway/config/commands.hpp>
 #include <gateway/config/load.hpp>
 #include <gateway/export/command.hpp>
+#include <gateway/post_mortem/call_stack.hpp>
 #include <gateway/server.hpp>
+#include <gateway/top/commands.hpp>
 #include <gateway/units.hpp>
 
 namespace headgate::gateway {
@@ -66,6 +68,19 @@ std::expected<std::size_t, std::string> parse_memory_limit(std::string_view text
     return n;
 }
 
+std::expected<access_log_options, std::string> parse_access_log(std::string_view text) {
+    access_log_options o;
+    if (text == "off")
+        o.enabled = false;
+    else if (text == "json")
+        o.format = log_format::json;
+    else if (text == "text")
+        o.format = log_format::text;
+    else if (text != "on")
+        return std::unexpected("'" + std::string(text) + "' is none of on, off, json and text");
+    return o;
+}
+
 // Names of protocols, in lower case.
 std::expected<std::vector<std::string>, std::string> parse_protocols(std::string_view text) {
     std::vector<std::string> all;
@@ -97,9 +112,23 @@ void add_server_options(CLI::App& app, server_options& o) {
         ->type_name("N")
         ->default_str("one per core");
     add_duration(app, "--drain-timeout", o.drain_timeout, "How long requests may still run after SIGTERM");
-    add_parsed(app, "--access-log", o.access_log, parse_switch, "A line per request on standard output: on or off")
-        ->type_name("on|off")
+    add_parsed(app, "--access-log", o.access_log, parse_access_log,
+               "A line per request on standard output: on (text to a terminal, else JSON), off, json or text")
+        ->type_name("on|off|json|text")
         ->default_str("on");
+    app.add_option_function<std::string>(
+           "--admin",
+           [&o](const std::string& text) {
+               auto at = address::parse(text);
+               if (!at) throw CLI::ValidationError("--admin", at.error());
+               o.admin = *at;
+           },
+           "Where to serve those who look after it: the page, the admin API, metrics")
+        ->type_name("ADDRESS")
+        ->default_str("nowhere");
+    app.add_option("--admin-token-file", o.admin_token_file,
+                   "A file with the token that they need; for an --admin that others than this machine can reach")
+        ->type_name("FILE");
     add_count(app, "--connections-max", o.connections_max, 1, "Client connections per worker; more get 503");
     add_bytes(app, "--stream-buffer", o.stream_buffer, 4096, 64 << 20,
               "The most bytes copied through memory per stream and direction");
@@ -240,6 +269,8 @@ int run_from_file(const std::string& file, std::vector<std::string> arguments, i
 } // namespace
 
 int run_command_line(int argc, char** argv) {
+    // Not for people: see call_stack.hpp.
+    if (argc > 1 && argv[1] == std::string_view("symbolize")) return symbolize({argv + 2, argv + argc});
     CLI::App app("headgate: a streaming gateway. Moves bytes between clients and services, and lets nothing leak.",
                  "headgate");
     app.require_subcommand(1);
@@ -264,6 +295,7 @@ int run_command_line(int argc, char** argv) {
     const config_commands configs(app);
     const export_command exports(app);
     const admin::commands admin_commands(app);
+    const top::commands top_commands(app);
 
     try {
         // CLI11 would only say that there is no command.
@@ -276,6 +308,14 @@ int run_command_line(int argc, char** argv) {
     if (const auto status = configs.run()) return *status;
     if (const auto status = exports.run()) return *status;
     if (const auto status = admin_commands.run()) return *status;
+    if (const auto status = top_commands.run()) return *status;
+    const admin_options shown{
+        .enabled = s.admin.has_value(), .listen = s.admin.value_or(address()), .token_file = s.admin_token_file};
+    if (shown.open_to_others()) {
+        fmt::print(stderr, "--admin {}: others than this machine can connect: --admin-token-file is needed\n",
+                   shown.listen.text());
+        return 2;
+    }
     std::vector<std::string> arguments(argv, argv + argc);
     inheritance given = inheritance::of_process();
     if (*run_command) return run_from_file(file, std::move(arguments), std::move(given));

@@ -16,6 +16,7 @@
 #include <gateway/policy/policies.hpp>
 #include <gateway/policy/provenance.hpp>
 #include <gateway/route_table.hpp>
+#include <gateway/trace/options.hpp>
 
 namespace headgate::gateway {
 
@@ -145,11 +146,16 @@ struct listener_config {
 struct admin_options {
     bool enabled = false;
     address listen = address::parse("127.0.0.1:9909").value_or(address());
+    std::string token_file{}; // of the token that requests must have; empty: none
+
+    // Whether others than this machine can connect, and there is no token.
+    bool open_to_others() const noexcept;
 };
 
 struct config {
     server_options server{}; // its `listen` is not used
     admin_options admin{};
+    tracing_options tracing{};
     std::vector<listener_config> listeners{};
     std::vector<route_config> routes{};
     std::vector<upstream_config> upstreams{};

@@ -54,6 +54,7 @@ public:
 
     // Whether there is a permit to be had at once.
     bool free() const noexcept { return waiting_ == 0 && taken_ < connections_max_; }
+    std::size_t most() const noexcept { return connections_max_; }
     std::size_t taken() const noexcept { return taken_; }
     std::size_t waiting() const noexcept { return waiting_; }
 

@@ -133,7 +133,7 @@ task<result<std::vector<address>>> endpoint_pool::addresses() {
     co_return addresses_;
 }
 
-task<result<socket>> endpoint_pool::open(const proxy_header* from) {
+task<result<socket>> endpoint_pool::open(const proxy_header* from, duration* handshake) {
     const opening here(*this);
     const auto found = co_await addresses();
     if (!found) co_return std::unexpected(found.error());
@@ -151,8 +151,10 @@ task<result<socket>> endpoint_pool::open(const proxy_header* from) {
             if (!told) co_return std::unexpected(told.error());
         }
         if (tls_) {
+            const time_point begun = executor::current().turn_time();
             const auto shaken =
                 co_await connect_tls(*s, *tls_, to_.server_name, options_.connect_timeout, &resumption_);
+            if (handshake) *handshake = executor::current().turn_time() - begun;
             if (!shaken) co_return std::unexpected(shaken.error()); // it is there, and is not who it should be
         }
         co_return std::move(*s);
@@ -160,8 +162,8 @@ task<result<socket>> endpoint_pool::open(const proxy_header* from) {
     co_return std::unexpected(last);
 }
 
-task<result<upstream_lease>> endpoint_pool::connect(const proxy_header* from) {
-    auto s = co_await open(from);
+task<result<upstream_lease>> endpoint_pool::connect(const proxy_header* from, duration* handshake) {
+    auto s = co_await open(from, handshake);
     if (!s) co_return std::unexpected(s.error());
     co_return upstream_lease(*this, std::make_unique<upstream_connection>(std::move(*s)), false);
 }

@@ -122,9 +122,9 @@ public:
     upstream_lease reuse() noexcept;
     // A new connection, for whom `from` says if the upstream wants to be told. The error is that of the last address
     // tried.
-    task<result<upstream_lease>> connect(const proxy_header* from);
+    task<result<upstream_lease>> connect(const proxy_header* from, duration* handshake = nullptr);
     // The same, on our own behalf, not to be lent or pooled.
-    task<result<socket>> open() { return open(nullptr); }
+    task<result<socket>> open() { return open(nullptr, nullptr); }
 
     // How a request went. Connects are reported by the upstream itself if they fail.
     void report(verdict v) noexcept {
@@ -159,7 +159,7 @@ public:
 private:
     friend upstream_lease;
     class opening;
-    task<result<socket>> open(const proxy_header* from);
+    task<result<socket>> open(const proxy_header* from, duration* handshake);
     static upstream_connection& member(list_node* n) noexcept;
     bool used_up(const upstream_connection& c) const noexcept;
     void park(std::unique_ptr<upstream_connection> c) noexcept;

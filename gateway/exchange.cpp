@@ -79,7 +79,7 @@ struct course {
 // A connection of the request's own: the upstream may want to be told whose it is.
 task<result<upstream_lease>> connect(request& rq, upstream& to, endpoint_pool& first, pick_key key) {
     const proxy_header from = to.proxy_header_for(rq.from, rq.client);
-    co_return co_await to.connect(first, rq.upstream, key, &from);
+    co_return co_await to.connect(first, rq.upstream, key, &from, &rq.handshake);
 }
 
 // One time that a request is sent.
@@ -111,6 +111,7 @@ task<> try_once(request& rq, course& c, outgoing& out, one_try& t, const place& 
         }
         c.permit = std::move(*admitted);
     }
+    rq.trace.mark(&traced_attempt::admitted);
     c.pass = to.circuit().enter(executor::current().turn_time()); // it may have opened meanwhile
     if (!c.pass) {
         t.failure = circuit_is_open();
@@ -120,8 +121,10 @@ task<> try_once(request& rq, course& c, outgoing& out, one_try& t, const place& 
     rq.upstream.set(first.name());
     if (!c.stale) t.up = first.reuse();
     if (!t.up) {
+        rq.trace.mark(&traced_attempt::connecting);
         rq.flow.enter(flow_phase::connect);
         auto made = co_await connect(rq, to, first, c.key);
+        if (made) rq.trace.mark(&traced_attempt::connected);
         if (!made) {
             t.failure = {.why = cause_of_connect(made.error()), .code = made.error()};
             co_return;
@@ -151,9 +154,24 @@ task<> try_once(request& rq, course& c, outgoing& out, one_try& t, const place& 
     t.answered = co_await read_response_head(rq, r, t.up, t.failure);
 }
 
+// Notes of a try what its span is to tell.
+void trace(request& rq, const one_try& t) noexcept {
+    traced_attempt* const a = rq.trace.attempt();
+    if (!a) return;
+    a->endpoint.set(rq.upstream.view());
+    if (t.answered) {
+        a->status = rq.parsers->response.head().status;
+        a->answered = executor::current().now();
+    } else {
+        a->why = t.failure.why;
+        a->ended = executor::current().now();
+    }
+}
+
 // Tells endpoint and circuit how a try went.
 void judge(request& rq, course& c, const one_try& t) {
     const time_point now = executor::current().turn_time();
+    trace(rq, t);
     const bool well = t.answered && rq.parsers->response.head().status < 500;
     if (t.answered)
         c.pass.report(well, now);
@@ -213,6 +231,7 @@ std::optional<duration> pause_before_next(request& rq, course& c, const outgoing
 
 // CONNECT is answered here, as soon as there is a connection (RFC 9110, section 9.3.6).
 task<upstream_lease> open_tunnel(request& rq, route r) {
+    ++rq.attempts;
     const pick_key key = r.upstream->key_of(&rq.parsers->request.head(), rq.client_address.view());
     rq.in.consume(rq.parsers->request.head().head_bytes);
     rq.parsers.release();
@@ -246,18 +265,28 @@ chunk take_upstream_head(request& rq, const route& r) {
     std::string path;
     if ((a.replace_prefix || a.replace_path) && head.path.starts_with('/'))
         path = replaced_path(normal_path(head.path), r.matched_prefix, a.replace_prefix, a.replace_path);
-    chunk out = make_upstream_head(head, {.peer = peer_text.view(),
-                                          .peer_trusted = rq.peer_trusted,
-                                          .fields = rq.entrance.config->forwarded,
-                                          .request_id = rq.id.view(),
-                                          .scheme = rq.scheme,
-                                          .peer_scheme = rq.peer_scheme,
-                                          .asked_host = rq.host,
-                                          .client_subject = rq.client_subject,
-                                          .switch_to = rq.switch_to,
-                                          .path = path,
-                                          .host = a.host ? std::string_view(*a.host) : std::string_view(),
-                                          .edits = a.request_headers.if_any()});
+    const traceparent_text traceparent = rq.trace.for_upstream();
+    chunk out = make_upstream_head(
+        head,
+        {.peer = peer_text.view(),
+         .peer_trusted = rq.peer_trusted,
+         .fields = rq.entrance.config->forwarded,
+         .request_id = rq.id.view(),
+         .scheme = rq.scheme,
+         .peer_scheme = rq.peer_scheme,
+         .asked_host = rq.host,
+         .client_subject = rq.client_subject,
+         .switch_to = rq.switch_to,
+         .path = path,
+         .host = a.host ? std::string_view(*a.host) : std::string_view(),
+         .edits = a.request_headers.if_any(),
+         .traceparent = rq.trace.on() ? std::string_view(traceparent.data(), traceparent.size()) : std::string_view(),
+         .keeps_tracestate = rq.trace.keeps_state()});
+    if (trace_record* const record = rq.trace.record(); record && !out.empty()) {
+        const std::string_view line = out.text().substr(0, out.text().find("\r\n"));
+        const std::size_t begin = std::min(line.find(' '), line.size() - 1) + 1;
+        record->path.set(line.substr(begin, line.rfind(' ') - begin));
+    }
     rq.in.consume(head.head_bytes);
     return out;
 }
@@ -286,6 +315,7 @@ task<upstream_lease> exchange(request& rq, route r) {
     const compression_options& compression = r.options.compression;
     if (!compression.algorithms.empty()) rq.coding = wanted_coding(compression, rq.parsers->request.head().headers);
     course c(r, key_at(r.upstream), key_at(r.fallback));
+    rq.trace.begin_attempt();
     chunk upstream_head = take_upstream_head(rq, r); // before anything fails: it must not be seen again
     if (upstream_head.empty()) {
         rq.why = cause::client_protocol;
@@ -295,6 +325,7 @@ task<upstream_lease> exchange(request& rq, route r) {
     for (;;) {
         if (c.at.fallback && c.at.upstream->none_is_well()) c.fall_back(rq);
         one_try t;
+        ++rq.attempts;
         co_await try_once(rq, c, out, t, at);
         judge(rq, c, t);
         const std::optional<duration> pause = pause_before_next(rq, c, out, t);
@@ -310,14 +341,19 @@ task<upstream_lease> exchange(request& rq, route r) {
             set_cookie(rq, c, t.up.home());
             if (c.at.spool) t.up.keep(std::move(c.permit)); // which is to go with the connection
             const bool reusable = co_await send_response(rq, c.at, t.up, c.share);
+            rq.trace.mark(&traced_attempt::ended);
             t.uploading.stop();
             if (t.up) part(t.up, rq.uploaded, reusable);
             co_return upstream_lease();
         }
         t.uploading.stop();
-        if (t.answered) discard_response(rq, t.up);
+        if (t.answered) {
+            discard_response(rq, t.up);
+            rq.trace.mark(&traced_attempt::ended);
+        }
         t.up.drop();
         co_await sleep_for(*pause);
+        rq.trace.begin_attempt();
         out.rewind(rq);
     }
 }

@@ -4,6 +4,7 @@
 
 #include <gateway/fleet.hpp>
 #include <gateway/machine_memory.hpp>
+#include <gateway/post_mortem/call_stack.hpp>
 
 namespace headgate::gateway {
 
@@ -19,7 +20,8 @@ std::string check_free(const address& at) {
 
 } // namespace
 
-fleet::fleet(const config& c, loop& main, access_log* log, endings& e) : options_(c.server), endings_(e) {
+fleet::fleet(const config& c, loop& main, access_log* log, tracer* traces, endings& e)
+    : options_(c.server), main_(main), endings_(e) {
     for (const listener_config& l : c.listeners)
         if (l.listen.family() == AF_UNIX) options_.workers = 1; // the path of a Unix socket cannot be shared
     options_.sticky_key = {main.os().random(), main.os().random()};
@@ -28,11 +30,13 @@ fleet::fleet(const config& c, loop& main, access_log* log, endings& e) : options
     if (options_.memory_limit == 0) options_.memory_limit = machine_memory() / 2;
     if (options_.memory_limit != unlimited) budget_.emplace(std::max(options_.memory_limit, memory_limit_min));
     if (options_.loop_stall_threshold != forever)
-        watch_.emplace(options_.loop_stall_threshold,
-                       [](const std::string& text) { std::fputs(text.c_str(), stderr); });
+        watch_.emplace(
+            options_.loop_stall_threshold, [](const std::string& text) { std::fputs(text.c_str(), stderr); },
+            &text_of_calls);
     shared_ = {.options = options_,
                .log = log,
                .clients = clients_ ? &*clients_ : nullptr,
+               .traces = traces,
                .budget = budget_ ? &*budget_ : nullptr,
                .watch = watch_ ? &*watch_ : nullptr,
                .ended = [&main, &e] {
@@ -125,10 +129,12 @@ void fleet::abort() {
 }
 
 std::vector<worker_stacks> fleet::stacks() {
-    constexpr duration answer_time = std::chrono::seconds(1);
     std::vector<worker_stacks> all;
-    for (const auto& w : workers_)
-        all.push_back({.name = fmt::format("worker {}", all.size()), .frames = w->stacks(answer_time)});
+    for (const auto& w : workers_) {
+        std::string name = fmt::format("worker {}", all.size());
+        all.push_back(w->stacks(answer_time).value_or(worker_stacks{.name = {}, .frames = std::nullopt}));
+        all.back().name = std::move(name);
+    }
     return all;
 }
 live_counts fleet::live() {

@@ -99,6 +99,11 @@ bool forged(const http::header& h, const forwarding& f) {
            (!kept && http::same_token(h.name.substr(0, forwarded.size()), forwarded));
 }
 
+// Whether a field speaks of a trace that is not the one the request goes on in.
+bool of_other_trace(const http::header& h, const forwarding& f) {
+    return !f.traceparent.empty() && (h.id == field::traceparent || (!f.keeps_tracestate && h.id == field::tracestate));
+}
+
 void add_forwarded(http::head_writer& w, const http::request_head& in, const forwarding& f) {
     const std::string_view host = f.asked_host.empty() ? in.authority.text : f.asked_host;
     if (f.fields == forwarded_fields::forwarded) {
@@ -170,7 +175,8 @@ chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
                 default:
                     if (h.id == field::max_forwards && forwards)
                         w.add(h.id, *forwards - 1);
-                    else if (!rewritten(h.id) && !in.hop_by_hop(i) && !forged(h, f) && !edited(f.edits, h.name))
+                    else if (!rewritten(h.id) && !in.hop_by_hop(i) && !forged(h, f) && !of_other_trace(h, f) &&
+                             !edited(f.edits, h.name))
                         w.add(h);
                 }
             }
@@ -182,6 +188,7 @@ chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
             w.add(field::via, via);
             add_forwarded(w, in, f);
             w.add(field::x_request_id, f.request_id);
+            if (!f.traceparent.empty() && !edited(f.edits, "traceparent")) w.add(field::traceparent, f.traceparent);
             if (!f.client_subject.empty()) w.add(client_subject, f.client_subject);
             add_edits(w, f.edits);
         });

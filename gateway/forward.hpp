@@ -31,6 +31,8 @@ struct forwarding {
     std::string_view path;             // instead of the request's; empty: as it is
     std::string_view host;             // instead of the request's; empty: as it is
     const header_edits* edits = nullptr;
+    std::string_view traceparent{}; // instead of the request's; empty: as it is
+    bool keeps_tracestate = false;  // otherwise the request's is left out, if there is a traceparent of ours
 };
 
 // The path to send on, when the route wants another than the client's: the prefix that the route matched replaced, or

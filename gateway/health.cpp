@@ -53,7 +53,7 @@ void upstream_health::tell(const state& s, health_event what) noexcept {
 }
 
 void upstream_health::came_back(state& s, time_point now) noexcept {
-    if (s.ejected || s.down) return;
+    if (!s.may_be_used()) return;
     s.since = now;
     last_return_ = std::max(last_return_, now);
 }
@@ -77,6 +77,14 @@ void upstream_health::checked(std::size_t endpoint, bool up, time_point now) noe
     if (up) came_back(s, now);
     choose();
     tell(s, up ? health_event::up : health_event::down);
+}
+
+void upstream_health::drain(std::size_t endpoint, bool on, time_point now) noexcept {
+    state& s = states_[endpoint];
+    if (s.draining == on) return;
+    s.draining = on;
+    came_back(s, now);
+    choose();
 }
 
 void upstream_health::arrange(std::span<const std::size_t> before, std::span<const std::uint32_t> priorities,
@@ -108,14 +116,14 @@ void upstream_health::choose() noexcept {
     std::uint32_t first = std::numeric_limits<std::uint32_t>::max();
     for (const state& s : states_) {
         if (s.ejected) next_return_ = std::min(next_return_, s.until);
-        if (s.ejected || s.down) continue;
+        if (!s.may_be_used()) continue;
         panic_ = false;
         first = std::min(first, s.priority);
     }
     usable_.clear(); // within what was reserved
     for (std::uint32_t i = 0; i < states_.size(); ++i) {
         const state& s = states_[i];
-        states_[i].usable = panic_ || (!s.ejected && !s.down && s.priority == first);
+        states_[i].usable = panic_ || (s.may_be_used() && s.priority == first);
         if (states_[i].usable) usable_.push_back(i);
     }
 }

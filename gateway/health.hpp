@@ -35,6 +35,9 @@ public:
     // What an active check says.
     void checked(std::size_t endpoint, bool up, time_point now = {}) noexcept;
 
+    // An operator wants it left alone (no new requests), or not any more. If none is left, it is used all the same.
+    void drain(std::size_t endpoint, bool on, time_point now) noexcept;
+
     // The endpoints have other places, and other priorities, from now on: `before` has the earlier place of each, or a
     // number beyond all for one that is new. For want of memory nothing changes.
     void arrange(std::span<const std::size_t> before, std::span<const std::uint32_t> priorities, time_point now);
@@ -63,7 +66,9 @@ public:
     }
 
     // Whether it would be used also if there were others.
-    bool well(std::size_t endpoint) const noexcept { return !states_[endpoint].ejected && !states_[endpoint].down; }
+    bool well(std::size_t endpoint) const noexcept { return states_[endpoint].well(); }
+    bool is_ejected(std::size_t endpoint) const noexcept { return states_[endpoint].ejected; }
+    bool is_draining(std::size_t endpoint) const noexcept { return states_[endpoint].draining; }
     std::size_t ejected() const noexcept { return ejected_; }
 
 private:
@@ -74,9 +79,13 @@ private:
         time_point until{};              // of an ejection
         bool ejected = false;
         bool down = false;
+        bool draining = false;
         bool usable = true;
         std::uint32_t priority = 0;
         time_point since = time_point::min();
+
+        bool well() const noexcept { return !ejected && !down; }
+        bool may_be_used() const noexcept { return well() && !draining; }
     };
 
     bool may_eject() const noexcept;

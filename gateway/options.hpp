@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstddef>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,16 +40,49 @@ struct name_options {
     std::uint32_t tries = 3;                // rounds over all servers
 };
 
+// How the lines of the access log are written.
+enum class log_format : std::uint8_t {
+    automatic, // text to a terminal, JSON to everything else
+    json,      // an object per line
+    text,      // for people
+};
+
+// A line per request or tunnel.
+struct access_log_options {
+    bool enabled = true;
+    log_format format = log_format::automatic;
+    std::string path{};      // of a file that is appended to; empty: standard output
+    duration interval = 60s; // of the lines of what goes on for longer than that; `forever`: there are none
+    // Parameters of the query whose values are left out of logs and traces; "*" for all.
+    std::vector<std::string> redact_query{"access_token",
+                                          "refresh_token",
+                                          "id_token",
+                                          "token",
+                                          "password",
+                                          "secret",
+                                          "api_key",
+                                          "apikey",
+                                          "sig",
+                                          "signature",
+                                          "x-amz-signature",
+                                          "x-amz-credential",
+                                          "awsaccesskeyid",
+                                          "x-amz-security-token",
+                                          "x-goog-signature"};
+};
+
 // What both services have in common.
 struct server_options {
     address listen;
     unsigned workers = 1;
+    std::optional<address> admin{}; // of `headgate proxy` and `headgate tunnel`; a file has admin_options
+    std::string admin_token_file{};
     duration drain_delay = {}; // from when it is said that there will be an end to when no more is accepted
     duration drain_timeout = 10s;
     duration upgrade_timeout = 60s;            // for a new process to be ready
     duration certificate_check_interval = 10s; // from looking for changed certificates to looking again
     duration loop_stall_threshold = 25ms;      // from when a worker that does not come back to its loop is told of
-    bool access_log = true;
+    access_log_options access_log{};
     std::size_t connections_max = 10'000;       // client connections per worker; more are refused with 503
     std::size_t connections_per_client_max = 0; // over all workers; more are refused with 429; 0 for no limit
     std::size_t stream_buffer = 64 * 1024;      // the most bytes a stream holds per direction while copying

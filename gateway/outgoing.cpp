@@ -1,6 +1,7 @@
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/http/body.hpp>
 
+#include <algorithm>
 #include <array>
 
 #include <gateway/exchange.hpp>
@@ -19,6 +20,10 @@ constexpr std::size_t joined_body_max = 2048;
 bool join(chunk& head, std::string_view body) { return body.size() <= joined_body_max && head.append(body); }
 
 outgoing::outgoing(request& rq, const route_options& o, chunk head) : head_(std::move(head)) {
+    if (rq.trace.record()) {
+        const traceparent_text own = rq.trace.for_upstream();
+        traceparent_at_ = head_.text().find({own.data(), own.size()});
+    }
     const std::uint64_t length = rq.framing.how == body_framing::kind::length ? rq.framing.length : 0;
     at_hand_ = rq.framing.how == body_framing::kind::none ||
                (rq.framing.how == body_framing::kind::length && rq.in.bytes().size() >= length);
@@ -36,6 +41,10 @@ outgoing::outgoing(request& rq, const route_options& o, chunk head) : head_(std:
 // What was taken from the client goes before what is still to come, in the framing that the whole has.
 void outgoing::rewind(request& rq) {
     rq.upload_refused = false;
+    if (rq.trace.record() && traceparent_at_ != std::string_view::npos) {
+        const traceparent_text now = rq.trace.for_upstream();
+        std::ranges::copy(now, head_.data() + traceparent_at_);
+    }
     if (!at_hand_ && begun_) {
         at_hand_ = kept_->copy.ended();
         rq.up = kept_->copy.bytes().size();

@@ -48,6 +48,8 @@ private:
         http::chunked_decoder decoder;
     };
 
+    std::size_t traceparent_at_ =
+        std::string_view::npos; // in head_; of a request that is recorded: each try has its own
     bool at_hand_;
     bool begun_ = false; // some of the body may have been taken from the client
     chunk head_;

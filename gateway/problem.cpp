@@ -6,25 +6,16 @@
 
 #include <fmt/format.h>
 
+#include <gateway/json_text.hpp>
 #include <gateway/problem.hpp>
 
 namespace headgate::gateway {
 
 namespace {
 
-// As the inside of a JSON string (RFC 8259, section 7). Bytes beyond ASCII may come from a peer and are not known to be
-// UTF-8.
 std::string json_text(std::string_view text) {
     std::string out;
-    for (const char c : text) {
-        const auto u = static_cast<unsigned char>(c);
-        if (c == '"' || c == '\\')
-            (out += '\\') += c;
-        else if (u < 0x20 || u >= 0x7f)
-            out += fmt::format("\\u{:04x}", u);
-        else
-            out += c;
-    }
+    append_json_text(out, text);
     return out;
 }
 

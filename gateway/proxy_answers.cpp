@@ -117,7 +117,7 @@ task<> proxy::export_rows(request& rq, const snapshot::route& r, const export_ac
     }
     rq.upstream.set(a.source);
     rq.life = rq.now->lives[r.place].get();
-    rq.flow.enter(flow_phase::body);
+    rq.flow.enter(flow_phase::wait);
     export_counts counts{.flow = &rq.flow};
     const export_route with{worker_, a, *r.statement, *rq.now->sources[r.source], *r.spool};
     auto end = co_await attempt(serve_export(rq, with, std::move(*plan), &counts));
@@ -175,7 +175,7 @@ task<> proxy::answer(request& rq, int status, std::string detail, bool may_go_on
 // Gives an answer of our own.
 task<> proxy::send(request& rq, chunk answer) {
     rq.down = answer.size() - (answer.text().find("\r\n\r\n") + 4);
-    if (rq.flow.kind != flow_kind::request) rq.flow.enter(flow_phase::body);
+    if (rq.flow.kind != flow_kind::request && rq.why == cause::complete) rq.flow.enter(flow_phase::body);
     if (!co_await rq.client.write_all(answer.text(), rq.entrance.config->http.client_idle_timeout))
         rq.persistent = false;
 }

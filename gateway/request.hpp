@@ -15,6 +15,7 @@
 #include <gateway/observe/live_flow.hpp>
 #include <gateway/request_id.hpp>
 #include <gateway/short_text.hpp>
+#include <gateway/trace/record.hpp>
 
 namespace headgate::gateway {
 
@@ -107,8 +108,12 @@ struct request {
     memory_charge memory{};       // what it may take beside the bytes of its bodies
     const route_life* life = nullptr; // of its route; set before it is passed on
     std::string_view coding{};        // that the client wants, of those the route compresses with; lives as long as it
-    endpoint_pool* asked = nullptr;   // the endpoint whose answer tells whether it is well; null when it has told
-    live_flow flow{};                 // what can be seen of it; the last member, for it looks at the others to its end
+    const snapshot::route* route = nullptr; // that takes it; null for none
+    request_trace trace{};
+    std::uint32_t attempts = 0;     // how often it was sent to an upstream, or tried to be
+    duration handshake{};           // of TLS with the upstream
+    endpoint_pool* asked = nullptr; // the endpoint whose answer tells whether it is well; null when it has told
+    live_flow flow{};               // what can be seen of it; the last member, for it looks at the others to its end
 };
 
 } // namespace headgate::gateway

@@ -2,19 +2,23 @@
 #include <headgate/core/sleep.hpp>
 #include <headgate/io/signals.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <fstream>
+#include <iterator>
 
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <gateway/admin/http_server.hpp>
+#include <gateway/admin/api.hpp>
 #include <gateway/fleet.hpp>
 #include <gateway/post_mortem/symbols.hpp>
 #include <gateway/server.hpp>
 #include <gateway/service_manager.hpp>
 #include <gateway/successor.hpp>
+#include <gateway/trace/exporter.hpp>
 
 namespace headgate::gateway {
 
@@ -31,13 +35,22 @@ task<> wait_for(duration d) { co_await sleep_for(d); }
 
 class server {
 public:
-    server(server_source& from, loop& main, access_log* log, fleet::endings& e)
-        : from_(from), workers_(from.first->of(), main, log, e), admin_(endpoints()) {}
+    // `log` and `traces` may be null.
+    server(server_source& from, loop& main, access_log* log, trace_exporter* traces, fleet::endings& e)
+        : from_(from), main_(main), log_(log), traces_(traces),
+          workers_(from.first->of(), main, log, traces ? &traces->traces() : nullptr, e), shown_(workers_, facts_),
+          admin_(endpoints()) {}
+    server(const server&) = delete;
+    server& operator=(const server&) = delete;
+    ~server() {
+        if (traces_) traces_->stop();
+    }
 
     // Throws if a worker or a listener cannot be started.
     void start() {
+        if (traces_) traces_->start(main_);
         workers_.start();
-        if (const admin_options& a = from_.first->of().admin; a.enabled) start_admin(a.listen);
+        if (const admin_options& a = from_.first->of().admin; a.enabled) start_admin(a);
         if (const std::string wrong = workers_.change_to(std::exchange(from_.first, nullptr), &from_.given);
             !wrong.empty())
             throw std::runtime_error(wrong);
@@ -60,6 +73,12 @@ public:
         co_await race(handle(signals), until(ending_.signal()));
         ready_ = false;
         chores_.clear();
+        co_await end_all(signals);
+        if (traces_) co_await race(traces_->finish(), wait_for(farewell_time), second_signal(signals));
+    }
+
+private:
+    task<> end_all(signal_set& signals) {
         if (handed_over_) co_return co_await end(signals, options().drain_timeout);
         manager_.stopping();
         const bool hurried = options().drain_delay != duration::zero() &&
@@ -68,10 +87,11 @@ public:
         co_await end(signals, hurried ? duration::zero() : options().drain_timeout);
     }
 
-private:
     const server_options& options() const noexcept { return workers_.options(); }
 
-    void start_admin(const address& at) {
+    void start_admin(const admin_options& o) {
+        const address& at = o.listen;
+        admin_.set_token(token_of(o));
         auto given = from_.given.take(admin_socket, at);
         auto l = given.empty() ? listener::open(at)
                                : listener::adopt(given.front().fd.release(), {.keep_path = given.front().keep_path});
@@ -83,6 +103,15 @@ private:
         const config& c = workers_.current().of();
         return fmt::format("serving {} listener(s), {} route(s), {} upstream(s)", c.listeners.size(), c.routes.size(),
                            c.upstreams.size());
+    }
+
+    // Throws if the file has none.
+    static std::string token_of(const admin_options& o) {
+        if (o.token_file.empty()) return {};
+        std::ifstream file(o.token_file);
+        std::string token;
+        if (!(file >> token)) throw std::runtime_error("there is no token in " + o.token_file);
+        return token;
     }
 
     // The listeners are another's now.
@@ -107,7 +136,7 @@ private:
         for (;;) {
             const int s = co_await signals.next();
             if (s == SIGUSR1)
-                try_print_live();
+                on_usr1();
             else if (s == SIGHUP)
                 reload();
             else if (s == SIGUSR2)
@@ -120,7 +149,7 @@ private:
         for (;;) {
             const int s = co_await signals.next();
             if (s == SIGUSR1)
-                try_print_live();
+                on_usr1();
             else if (s != SIGHUP && s != SIGUSR2)
                 co_return;
         }
@@ -140,6 +169,7 @@ private:
     admin::answer read_configuration_again() {
         auto next = from_.again(workers_.current());
         std::string wrong = next ? workers_.change_to(*next) : next.error();
+        ++(wrong.empty() ? facts_.reloads : facts_.reloads_failed);
         if (!wrong.empty()) {
             if (!wrong.ends_with('\n')) wrong += '\n';
             wrong += "headgate: not reloaded; what was served before is served on\n";
@@ -233,12 +263,15 @@ private:
     // ---- what the admin server answers
 
     std::vector<admin::endpoint> endpoints() {
-        return {{"GET", "/livez", [this] { return answer_livez(); }},
-                {"GET", "/readyz", [this] { return answer_readyz(); }},
-                {"GET", "/api/v1/dump", [this] { return answer_dump(); }},
-                {"POST", "/api/v1/reload", [this] { return answer_reload(); }},
-                {"POST", "/api/v1/upgrade", [this] { return upgrade(); }},
-                {"POST", "/api/v1/drain", [this] { return answer_drain(); }}};
+        std::vector<admin::endpoint> all = {
+            {"GET", "/livez", [this](const admin::asked&) { return answer_livez(); }, true},
+            {"GET", "/readyz", [this](const admin::asked&) { return answer_readyz(); }, true},
+            {"GET", "/api/v1/dump", [this](const admin::asked&) { return answer_dump(); }},
+            {"POST", "/api/v1/reload", [this](const admin::asked&) { return answer_reload(); }},
+            {"POST", "/api/v1/upgrade", [this](const admin::asked&) { return upgrade(); }},
+            {"POST", "/api/v1/drain", [this](const admin::asked&) { return answer_drain(); }}};
+        std::ranges::move(shown_.endpoints(), std::back_inserter(all));
+        return all;
     }
     task<admin::answer> answer_livez() { co_return admin::answer{.text = "ok\n"}; }
     task<admin::answer> answer_readyz() {
@@ -262,6 +295,10 @@ private:
 
     // ---- what is alive
 
+    void on_usr1() noexcept {
+        if (log_) log_->reopen();
+        try_print_live();
+    }
     void try_print_live() noexcept {
         try {
             print_live();
@@ -279,6 +316,9 @@ private:
     }
 
     server_source& from_;
+    loop& main_;
+    access_log* log_;
+    trace_exporter* traces_;
     fleet workers_;
     service_manager manager_;
     bool ready_ = false;
@@ -287,6 +327,8 @@ private:
     abort_source ending_; // fires when somebody has asked for the end
     nursery chores_;      // what goes on beside, until the end begins
     nursery watchdog_;
+    admin::server_facts facts_{.ready = ready_};
+    admin::api shown_;
     admin::http_server admin_;
 };
 
@@ -296,14 +338,17 @@ int run_server(server_source from) {
     try {
         linux_kernel os;
         fleet::endings e;
+        std::optional<trace_exporter> traces;
+        if (const tracing_options& t = from.first->of().tracing; t.enabled) traces.emplace(t);
         loop l(os);
         // Without a file a hang-up is what it is for every program: the end of the terminal.
         signal_set signals = from.again ? signal_set({SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP})
                                         : signal_set({SIGTERM, SIGINT, SIGUSR1, SIGUSR2});
         std::signal(SIGPIPE, SIG_IGN);
         const server_options& o = from.first->of().server;
-        const std::unique_ptr<access_log> log = o.access_log ? std::make_unique<access_log>(STDOUT_FILENO) : nullptr;
-        server s(from, l, log.get(), e);
+        const std::unique_ptr<access_log> log =
+            o.access_log.enabled ? std::make_unique<access_log>(o.access_log) : nullptr;
+        server s(from, l, log.get(), traces ? &*traces : nullptr, e);
         s.start();
         std::fputs(s.ready_line().c_str(), stdout);
         std::fflush(stdout);

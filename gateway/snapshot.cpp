@@ -56,6 +56,7 @@ config one_route(listener_config l, route_config r, const endpoint& to, const up
                  const server_options& s) {
     config c;
     c.server = s;
+    if (s.admin) c.admin = {.enabled = true, .listen = *s.admin, .token_file = s.admin_token_file};
     l.listen = s.listen;
     c.listeners.push_back(std::move(l));
     c.routes.push_back(std::move(r));
@@ -97,7 +98,7 @@ snapshot::snapshot(config c, const snapshot* before) : config_(std::move(c)) {
         if (u.tls.enabled) tls = client_context(u, before);
     }
     spooled_ = before ? before->spooled_ : std::make_shared<disk_account>();
-    for (const route_config& r : config_.routes) spools_.push_back(spools(r) ? spool_of(r, before) : nullptr);
+    for (const route_config& r : config_.routes) spools_.push_back(spools(r) ? spooling_of(r, before) : nullptr);
     for (const route_config& r : config_.routes) {
         auto& p = policies_.emplace_back();
         if (r.policies != route_policies_config())
@@ -127,7 +128,7 @@ snapshot::route snapshot::compile(std::size_t index, const listener_config& l) {
     route out{.config = &r,
               .place = identities_.size(),
               .policies = policies_[index].get(),
-              .spool = spools_[index].get(),
+              .spool = spools_[index] ? &spools_[index]->options : nullptr,
               .targets = {}};
     identities_.push_back(identity_of(r, l));
     if (const auto* s = std::get_if<static_action>(&r.action)) {
@@ -164,7 +165,7 @@ const route_policies* snapshot::policies_of(std::string_view route) const noexce
 }
 
 // The account of a route is found by its name, as its policies are.
-std::unique_ptr<const spool_options> snapshot::spool_of(const route_config& r, const snapshot* before) const {
+std::unique_ptr<const snapshot::spooling> snapshot::spooling_of(const route_config& r, const snapshot* before) const {
     std::shared_ptr<disk_account> own;
     if (before) {
         const auto was = std::ranges::find(before->config_.routes, r.name, &route_config::name);
@@ -173,9 +174,10 @@ std::unique_ptr<const spool_options> snapshot::spool_of(const route_config& r, c
                 own = s->quotas[0].of;
     }
     if (!own) own = std::make_shared<disk_account>();
-    return std::make_unique<const spool_options>(
-        spool_options{.folder = config_.server.spool.directory,
-                      .quotas = {{{std::move(own), r.spool_disk_limit}, {spooled_, config_.server.spool.disk_limit}}}});
+    auto s = std::make_unique<spooling>();
+    s->quotas = {{{std::move(own), r.spool_disk_limit}, {spooled_, config_.server.spool.disk_limit}}};
+    s->options = {.folder = config_.server.spool.directory, .quotas = &s->quotas};
+    return s;
 }
 
 std::vector<snapshot::spool_level> snapshot::spool_levels() const {
@@ -208,6 +210,13 @@ bool snapshot::files_changed() const {
 const snapshot::entrance* snapshot::find(std::string_view address) const noexcept {
     const auto found = entrances_.find(address);
     return found == entrances_.end() ? nullptr : &found->second;
+}
+
+bool admin_options::open_to_others() const noexcept {
+    if (!enabled || !token_file.empty() || listen.family() == AF_UNIX) return false;
+    const in6_addr ip = peer_address::of(listen).ip;
+    const bool v4 = IN6_IS_ADDR_V4MAPPED(&ip);
+    return !(v4 ? ip.s6_addr[12] == 127 : IN6_IS_ADDR_LOOPBACK(&ip));
 }
 
 std::shared_ptr<const snapshot> snapshot_of(const proxy_options& o, const server_options& s) {

@@ -88,7 +88,12 @@ public:
 private:
     route compile(std::size_t index, const listener_config& l);
     const route_policies* policies_of(std::string_view route) const noexcept;
-    std::unique_ptr<const spool_options> spool_of(const route_config& r, const snapshot* before) const;
+    // How a route spools, and what that counts for.
+    struct spooling {
+        disk_quotas quotas{};
+        spool_options options{};
+    };
+    std::unique_ptr<const spooling> spooling_of(const route_config& r, const snapshot* before) const;
     template <class Context>
     Context warned(std::expected<Context, tls_load_error> made, const std::string& of);
     tls_client_context client_context(const upstream_config& u, const snapshot* before);
@@ -98,7 +103,7 @@ private:
     std::vector<std::optional<tls_client_context>> upstream_tls_;
     std::vector<std::unique_ptr<const route_policies>> policies_; // of the routes; null for none
     std::shared_ptr<disk_account> spooled_;                       // by all routes
-    std::vector<std::unique_ptr<const spool_options>> spools_;    // of the routes; null for none
+    std::vector<std::unique_ptr<const spooling>> spools_;         // of the routes; null for none
     std::map<std::string, entrance, std::less<>> entrances_;
     std::vector<std::string> identities_;
     std::vector<std::string> warnings_;

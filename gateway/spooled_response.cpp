@@ -44,6 +44,17 @@ struct upstream_body {
     const char* name() const noexcept { return "upstream"; }
 };
 
+// Gives an empty piece, with which the head goes, if the body is longer in coming; that is read already then.
+stream<chunk> head_at_once(stream<chunk> in) {
+    if (!co_await in.ready()) co_yield chunk();
+    while (std::optional<chunk> piece = co_await in.next()) co_yield std::move(*piece);
+}
+
+struct head_first {
+    stream<chunk> operator()(stream<chunk> in) const { return head_at_once(std::move(in)); }
+    const char* name() const noexcept { return "head"; }
+};
+
 // The client. It is what a limit on the response's rate holds back.
 class client_sink {
 public:
@@ -52,14 +63,14 @@ public:
         : rq_(&rq), body_(std::move(body)), rate_(rate_max), trailers_(trailers) {}
 
     task<> write(chunk piece) {
-        while (!piece.empty()) {
+        do {
             if (const duration pause = rate_.pause(); pause != duration::zero()) co_await sleep_for(pause);
             const std::size_t n = std::min(piece.size(), rate_.slice());
             co_await body_.write(piece.slice(0, n));
             piece.remove_prefix(n);
             rq_->down += n;
             rate_.moved(n);
-        }
+        } while (!piece.empty());
     }
     task<> finish() { return body_.finish(trailers_ ? trailers_->trailers() : std::string_view()); }
     const char* name() const noexcept { return "client"; }
@@ -101,7 +112,6 @@ task<> send_spooled(request& rq, const route& r, arriving_response from, body_fr
                     std::string_view coding) {
     if (from.at_hand && coding.empty()) co_return co_await send_at_hand(rq, r, from, std::move(head));
     http::body_sink body(rq.client, to, std::move(head), r.options.client_pace());
-    if (from.up.in().empty()) co_await body.send_head(); // the body may be long in coming
     http::chunked_decoder decoder(r.options.chunks);
     upstream_body source{
         .body = {.from = &from.up.connection(),
@@ -114,10 +124,11 @@ task<> send_spooled(request& rq, const route& r, arriving_response from, body_fr
     const bool has_trailers = from.framing.how == body_framing::kind::chunked && coding.empty();
     client_sink sink(rq, std::move(body), r.options.response_rate_max, has_trailers ? &decoder : nullptr);
     const spooled spool(r.options.response.spool_memory, r.options.response.spool_disk, *r.spool);
-    const outcome end = coding.empty()
-                            ? co_await pipeline(std::move(source), spool, std::move(sink))
-                            : co_await pipeline(std::move(source), encoder(coding, r.options.compression.level), spool,
-                                                std::move(sink));
+    const outcome end =
+        coding.empty()
+            ? co_await pipeline(rq.flow.down().watched(), std::move(source), spool, head_first(), std::move(sink))
+            : co_await pipeline(rq.flow.down().watched(), std::move(source),
+                                encoder(coding, r.options.compression.level), spool, head_first(), std::move(sink));
     if (end) co_return;
     const flow_error& e = end.error();
     rq.why = cause_of_end(e);

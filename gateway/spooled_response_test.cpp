@@ -31,7 +31,7 @@ class spooled_response_test : public testing::simulated_test {
 protected:
     spooled_response_test() {
         server_options o;
-        o.access_log = false;
+        o.access_log.enabled = false;
         on.emplace(sim().home, o, nullptr);
         apply();
         auto l = listener::open(*address::parse(here_text));
@@ -148,6 +148,12 @@ TEST_F(spooled_response_test, TheUpstreamIsFreeWhileTheClientStandsStill) {
     EXPECT_EQ(levels[1].used, levels[0].used);
     EXPECT_EQ(levels[1].limit, unlimited);
     EXPECT_EQ(on->config().now()->upstreams[0]->budget().active(), 0u);
+    const flow_page seen = on->flows.select({});
+    ASSERT_EQ(seen.flows.size(), 1u);
+    EXPECT_FALSE(seen.flows[0].holding);
+    EXPECT_LT(*seen.flows[0].hold, 500ms);
+    EXPECT_GT(seen.flows[0].age, 900ms);
+    EXPECT_GT(seen.flows[0].held.held, 500'000u);
 
     ask(quick);
     quick.reads.abort();
@@ -195,6 +201,17 @@ TEST_F(spooled_response_test, AResponseThatEndsWithItsConnection) {
     sim().advance(10s);
     EXPECT_EQ(v.end, "end");
     EXPECT_EQ(body_of(v), body_bytes(1, 0, large));
+}
+
+// With its head alone, after which nothing comes for a while.
+TEST_F(spooled_response_test, TheHeadDoesNotWaitForTheBody) {
+    answer({"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"});
+    visitor v;
+    v.reads.abort();
+    ask(v);
+    sim().advance(1s);
+    EXPECT_TRUE(v.got.starts_with("HTTP/1.1 200 OK\r\n") && v.got.ends_with("\r\n\r\n")) << v.got;
+    EXPECT_EQ(live().upstream_busy, 1u);
 }
 
 TEST_F(spooled_response_test, ResponsesWithoutABody) {

@@ -20,7 +20,7 @@ using testing::trial;
 
 server_options quiet() {
     server_options o;
-    o.access_log = false;
+    o.access_log.enabled = false;
     o.stream_buffer = 4096;
     return o;
 }

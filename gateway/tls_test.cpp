@@ -76,7 +76,7 @@ protected:
     }
     static server_options quiet() {
         server_options o;
-        o.access_log = false;
+        o.access_log.enabled = false;
         return o;
     }
 

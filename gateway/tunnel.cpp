@@ -31,6 +31,8 @@ struct tunnel::connection {
     upstream_lease up{};
     std::optional<duplex> joined{}; // from when there is an upstream
     std::optional<cause> why{};
+    std::uint32_t attempts = 0;
+    duration handshake{}; // of TLS with the upstream
     std::string_view listener{};
     live_flow flow{}; // looks at the others to its end
 
@@ -42,7 +44,9 @@ struct tunnel::connection {
              .client = &c.peer,
              .up = c.joined ? c.joined->up : 0,
              .down = c.joined ? c.joined->down : 0,
-             .why = c.why};
+             .why = c.why,
+             .attempts = c.attempts,
+             .handshake = c.handshake};
     }
 };
 
@@ -58,7 +62,6 @@ bool tunnel::counts(const peer_address& from) const noexcept {
 task<> tunnel::serve(socket client, client_peer peer) {
     const presence counted(*this);
     connection c{.client = client, .peer = peer, .now = last ? last : worker_.config().now()};
-    const time_point begun = executor::current().turn_time();
     c.listener = listener_;
     c.flow.begin(worker_.flows, flow_kind::tunnel, &c, &connection::describe);
     ++worker_.requests;
@@ -79,17 +82,7 @@ task<> tunnel::serve(socket client, client_peer peer) {
             client.reset();
     }
     c.flow.end(executor::current().turn_time());
-    const std::string from = peer.text();
-    const auto took = executor::current().now() - begun;
-    worker_.log({.method = "tunnel",
-                 .target = c.name,
-                 .client = from,
-                 .upstream = c.upstream.view(),
-                 .id = {},
-                 .up = c.joined ? c.joined->up : 0,
-                 .down = c.joined ? c.joined->down : 0,
-                 .microseconds = std::chrono::duration_cast<std::chrono::microseconds>(took).count(),
-                 .end = to_string(*c.why)});
+    worker_.log(c.flow);
 }
 
 namespace {
@@ -172,6 +165,7 @@ task<> tunnel::run(connection& c) {
             co_await fail(shaken.error(), side::sink, shaken.error().message());
     const auto& action = std::get<tcp_action>(r.config->action);
     upstream& to = *c.now->upstreams[r.choose(connections_++)];
+    ++c.attempts;
     {
         strand watching;
         watching.start(client_gone(c.client, at), at);
@@ -190,7 +184,7 @@ task<> tunnel::run(connection& c) {
         const pick_key key = to.key_of(nullptr, {address.data(), c.peer.write_host(address)});
         const proxy_header from = to.proxy_header_for(c.peer, c.client);
         c.flow.enter(flow_phase::connect);
-        auto up = co_await to.connect(to.pick(key), c.upstream, key, &from);
+        auto up = co_await to.connect(to.pick(key), c.upstream, key, &from, &c.handshake);
         pass.report(up.has_value(), executor::current().turn_time());
         if (!up) {
             c.why = cause_of_connect(up.error());

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <limits>
 
+#include <fmt/format.h>
+
 #include <gateway/units.hpp>
 
 namespace headgate::gateway {
@@ -118,6 +120,17 @@ std::vector<std::string> format_retry_conditions(const retry_conditions& c) {
     for (const status_range& r : c.statuses) all.push_back(r.text());
     return all;
 }
+
+std::expected<ratio, std::string> parse_ratio(std::string_view text) {
+    ratio r;
+    const auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), r.value, std::chars_format::fixed);
+    if (error != std::errc() || end != text.data() + text.size() || !(r.value >= 0 && r.value <= 1))
+        return std::unexpected("'" + std::string(text) + "' is not a number from 0 to 1");
+    return r;
+}
+
+std::string ratio::text() const { return fmt::format("{}", value); }
 
 std::string status_range::text() const {
     return from == to ? std::to_string(from) : std::to_string(from) + "-" + std::to_string(to);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <gateway/options.hpp>
+#include <gateway/trace/options.hpp>
 
 namespace headgate::gateway {
 
@@ -29,6 +30,9 @@ std::expected<status_range, std::string> parse_status_range(std::string_view tex
 bool add_retry_condition(retry_conditions& to, std::string_view text);
 // The same, as they are written.
 std::vector<std::string> format_retry_conditions(const retry_conditions& c);
+
+// From "0" to "1".
+std::expected<ratio, std::string> parse_ratio(std::string_view text);
 
 std::string format_duration(duration d);
 std::string format_bytes(std::size_t n);

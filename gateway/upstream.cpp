@@ -199,11 +199,11 @@ proxy_header upstream::proxy_header_for(const peer_address& client, const socket
 }
 
 task<result<upstream_lease>> upstream::connect(endpoint_pool& first, endpoint_name& name, pick_key key,
-                                               const proxy_header* from) {
+                                               const proxy_header* from, duration* handshake) {
     endpoint_pool* to = &first;
     for (std::size_t tried = 1;; ++tried) {
         name.set(to->name());
-        auto c = co_await to->connect(from);
+        auto c = co_await to->connect(from, handshake);
         if (c || out_of_resources(c.error())) co_return c;
         to->report(verdict::failure); // it is there still: what is unused goes in the next turn
         endpoint_pool* const next = &pick(key, to);
@@ -270,6 +270,30 @@ void upstream::changed(std::size_t endpoint, health_event what) noexcept {
 void upstream::retire() noexcept {
     resolving_.clear();
     for (const auto& e : endpoints_) e->retire();
+}
+
+std::vector<endpoint_state> upstream::states() const {
+    std::vector<endpoint_state> all;
+    all.reserve(endpoints_.size());
+    for (const std::unique_ptr<endpoint_pool>& e : endpoints_)
+        all.push_back({.address = std::string(e->name()),
+                       .healthy = health_.well(e->place()),
+                       .ejected = health_.is_ejected(e->place()),
+                       .draining = health_.is_draining(e->place()),
+                       .busy = e->busy(),
+                       .idle = e->idle(),
+                       .weight = e->weight()});
+    return all;
+}
+
+bool upstream::drain(std::string_view address, bool on) noexcept {
+    bool found = false;
+    for (const std::unique_ptr<endpoint_pool>& e : endpoints_) {
+        if (e->name() != address) continue;
+        health_.drain(e->place(), on, executor::current().turn_time());
+        found = true;
+    }
+    return found;
 }
 
 std::size_t upstream::idle() const noexcept {

@@ -39,6 +39,17 @@ struct upstream_counts {
     std::uint64_t downs = 0; // found by checks
 };
 
+// An endpoint as it is seen by who asks.
+struct endpoint_state {
+    std::string address{};
+    bool healthy = true; // neither ejected nor found to be down
+    bool ejected = false;
+    bool draining = false;
+    std::size_t busy = 0;
+    std::size_t idle = 0;
+    std::uint32_t weight = 1;
+};
+
 // One worker's view of an upstream: its endpoints, and which of them is next. Endpoints without weight are left out.
 // With `resolve: all`, and from SRV records, endpoints come and go while it is in use; one that is gone gets no new
 // requests, and lives until its last one has ended.
@@ -59,8 +70,9 @@ public:
     // A new connection to `first`, or to another endpoint if that cannot be reached: nothing has been sent yet. A
     // machine that is short of descriptors is short of them for all endpoints. `name` becomes that of the last one
     // tried. The error is that of the last one. The connection is for whom `from` says; null: for us.
+    // `handshake` becomes the time that TLS took.
     task<result<upstream_lease>> connect(endpoint_pool& first, endpoint_name& name, pick_key key = {},
-                                         const proxy_header* from = nullptr);
+                                         const proxy_header* from = nullptr, duration* handshake = nullptr);
     // What there is to tell the upstream of a client, who is connected to us by `connection`. Costs nothing if the
     // upstream is not to be told.
     proxy_header proxy_header_for(const peer_address& client, const socket& connection) const noexcept;
@@ -82,6 +94,10 @@ public:
     std::size_t idle() const noexcept;
     std::size_t busy() const noexcept;
     std::size_t endpoints() const noexcept { return endpoints_.size(); }
+    std::vector<endpoint_state> states() const;
+    // No new requests for the endpoint of this address, or again; for as long as it is one of the upstream's. Gives
+    // whether there is one.
+    bool drain(std::string_view address, bool on) noexcept;
     // Endpoints that are gone and still in use.
     std::size_t leaving() const noexcept { return leaving_.size(); }
     upstream_health& health() noexcept { return health_; }

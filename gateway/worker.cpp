@@ -63,17 +63,19 @@ live_counts& live_counts::operator+=(const live_counts& o) noexcept {
     return *this;
 }
 
-worker::worker(loop& l, const server_options& o, access_log* log, client_table* clients)
-    : loop_(l), options_(o), log_(log), clients_(clients), pipes_(l.os(), {.pipes_max = o.splice_pipes_max}),
-      reserve_fd_(::open("/dev/null", O_RDONLY | O_CLOEXEC)),
+worker::worker(loop& l, const server_options& o, access_log* log, client_table* clients, tracer* traces)
+    : loop_(l), options_(o), log_(log), clients_(clients), traces_(traces),
+      pipes_(l.os(), {.pipes_max = o.splice_pipes_max}), reserve_fd_(::open("/dev/null", O_RDONLY | O_CLOEXEC)),
       config_(surroundings_of(o), abort_.signal(), o.drain_timeout) {
     flush_.self = this;
     flush_.run = [](ready& r) { static_cast<log_flush&>(r).self->flush(); };
+    if (log_ && options_.access_log.interval != forever) chores_.spawn(log_long_flows());
 }
 
 void worker::close() noexcept {
     doors_.clear();
     connections_.clear();
+    chores_.clear();
 }
 
 worker::~worker() {
@@ -231,16 +233,43 @@ live_counts worker::live() const noexcept {
             .memory = memory_held()};
 }
 
-void worker::log(const access_record& r) {
-    if (!log_) return;
+void worker::log(const live_flow& f) {
+    if (log_) add_line(f.facts(), &f, false);
+}
+
+void worker::log(const flow_facts& f) {
+    if (log_) add_line(f, nullptr, false);
+}
+
+void worker::add_line(const flow_facts& facts, const live_flow* f, bool interim) noexcept {
+    if (level_of(facts) > log_->level()) return;
     const std::size_t before = lines_.size();
+    const log_record r{.facts = facts, .flow = f, .worker = number, .interim = interim};
+    const std::vector<std::string>& redacted = options_.access_log.redact_query;
     try {
-        format_record(lines_, r);
+        if (log_->format() == log_format::json)
+            append_json_line(lines_, r, redacted);
+        else
+            append_text_line(lines_, r, redacted);
     } catch (const std::bad_alloc&) {
         lines_.resize(before);
         log_->lost();
     }
     loop_.post(flush_);
+}
+
+// What goes on for longer than the interval has a line in each. All of it at once would hold up the others: of each
+// interval every sixteenth has its own share.
+task<> worker::log_long_flows() {
+    constexpr std::uint64_t shares = 16;
+    const duration interval = options_.access_log.interval;
+    for (std::uint64_t share = 0;; share = (share + 1) % shares) {
+        co_await sleep_for(interval / shares);
+        const time_point now = executor::current().turn_time();
+        flows.each([&](const live_flow& f) {
+            if (f.number() % shares == share && now - f.begun() >= interval) add_line(f.facts(), &f, true);
+        });
+    }
 }
 
 void worker::flush() {

@@ -12,8 +12,10 @@
 #include <gateway/access_log.hpp>
 #include <gateway/client_table.hpp>
 #include <gateway/live_config.hpp>
+#include <gateway/log_line.hpp>
 #include <gateway/observe/flow_registry.hpp>
 #include <gateway/options.hpp>
+#include <gateway/trace/tracer.hpp>
 
 namespace headgate::gateway {
 
@@ -83,7 +85,9 @@ struct live_counts {
 class worker {
 public:
     // `clients` counts the connections of each client, over all workers; null for no limit.
-    worker(loop& l, const server_options& o, access_log* log, client_table* clients = nullptr);
+    // `traces` takes what is recorded; null: nothing is traced.
+    worker(loop& l, const server_options& o, access_log* log, client_table* clients = nullptr,
+           tracer* traces = nullptr);
 
     // Serves connections that come in on `l`, until it drains or is stopped.
     void start(listener l, service& s);
@@ -108,17 +112,22 @@ public:
     const server_options& options() const noexcept { return options_; }
     live_config& config() noexcept { return config_; }
     pipe_pool& pipes() noexcept { return pipes_; }
+    tracer* traces() const noexcept { return traces_; }
     bool draining() const noexcept { return draining_; }
     abort_signal aborted() const noexcept { return abort_.signal(); }
     live_counts live() const noexcept;
 
     // Takes one line of the access log; lines go to the log together, once per turn of the loop.
-    void log(const access_record& r);
+    void log(const live_flow& f);
+    // The same, for a connection that ended before it was a flow.
+    void log(const flow_facts& f);
 
     // How many requests or tunnels are in progress; kept by the services.
     std::size_t requests = 0;
     // Those that live, and the last that have ended.
     flow_registry flows{};
+    // Which one of the server's it is.
+    std::size_t number = 0;
 
 private:
     friend idle_connection;
@@ -135,6 +144,8 @@ private:
     void close_idle(const service* home) noexcept; // null: of all
     void take_reserve() noexcept;
     void refuse(socket client, service& s, int status);
+    void add_line(const flow_facts& facts, const live_flow* f, bool interim) noexcept;
+    task<> log_long_flows();
     void flush();
 
     struct log_flush : ready {
@@ -145,6 +156,7 @@ private:
     server_options options_;
     access_log* log_;
     client_table* clients_;
+    tracer* traces_;
     std::string lines_;
     log_flush flush_;
     bool draining_ = false;
@@ -154,6 +166,7 @@ private:
     list_node idle_;
     live_config config_;
     nursery connections_;
+    nursery chores_;
     std::map<service*, std::vector<std::unique_ptr<door>>> doors_;
 
 public:

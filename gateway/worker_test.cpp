@@ -18,7 +18,7 @@ class worker_test : public testing::simulated_test {
 protected:
     worker_test() {
         server_options o;
-        o.access_log = false;
+        o.access_log.enabled = false;
         on.emplace(sim().home, o, nullptr);
     }
     void open(std::string_view at) {

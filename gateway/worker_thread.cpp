@@ -42,7 +42,8 @@ constexpr duration recovery_time = 5s;
 
 // What is on the worker's thread. Connections use the services, so they go before them.
 struct worker_thread::inside {
-    inside(const shared& s, std::size_t number) : with(s), home(os), on(home, s.options, s.log, s.clients) {
+    inside(const shared& s, std::size_t number) : with(s), home(os), on(home, s.options, s.log, s.clients, s.traces) {
+        on.number = number;
         if (with.watch) with.watch->add(home, "worker " + std::to_string(number));
     }
     ~inside() {
@@ -226,12 +227,21 @@ void worker_thread::drain() {
 void worker_thread::abort() {
     call([](inside& i) { i.on.abort(); });
 }
-std::optional<std::vector<stack_frame>> worker_thread::stacks(duration limit) {
-    auto done = std::make_shared<std::promise<std::vector<stack_frame>>>();
+std::optional<worker_stacks> worker_thread::stacks(duration limit) {
+    auto done = std::make_shared<std::promise<worker_stacks>>();
     auto waiting = done->get_future();
-    call([done](inside&) { done->set_value(coroutine_stacks()); });
+    call([done](inside& i) { done->set_value(stacks_of(i.on.flows)); });
     if (waiting.wait_for(limit) != std::future_status::ready) return std::nullopt;
     return waiting.get();
+}
+void worker_thread::post(std::function<void(worker&)> f) {
+    call([f = std::move(f)](inside& i) {
+        try {
+            f(i.on);
+        } catch (const std::exception& e) {
+            std::fprintf(stderr, "headgate: a worker could not be asked: %s\n", e.what());
+        }
+    });
 }
 live_counts worker_thread::live() {
     live_counts counts;

@@ -2,7 +2,6 @@
 
 #include <headgate/core/abort.hpp>
 #include <headgate/core/memory_budget.hpp>
-#include <headgate/core/stacks.hpp>
 #include <headgate/io/linux_kernel.hpp>
 
 #include <atomic>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include <gateway/inheritance.hpp>
+#include <gateway/post_mortem/dump.hpp>
 #include <gateway/post_mortem/loop_watch.hpp>
 #include <gateway/worker.hpp>
 
@@ -34,6 +34,7 @@ public:
         server_options options;
         access_log* log = nullptr;
         client_table* clients = nullptr;
+        tracer* traces = nullptr;
         memory_budget* budget = nullptr;
         loop_watch* watch = nullptr;   // none if it is not watched
         offload_pool* files = nullptr; // none as long as no route reads files; set before such a one is prepared
@@ -64,8 +65,11 @@ public:
     void drain();
     void abort();
     live_counts live();
-    // Its coroutines; nothing if it does not answer in time.
-    std::optional<std::vector<stack_frame>> stacks(duration limit);
+    // Its coroutines and flows; nothing if it does not answer in time.
+    std::optional<worker_stacks> stacks(duration limit);
+
+    // Runs `f` on the worker's thread, some time. What it throws is dropped.
+    void post(std::function<void(worker&)> f);
 
     // Asks the worker whether it works, if it has answered before.
     void probe();

@@ -113,6 +113,53 @@ private:
     response_reader reader_;
 };
 
+// The same, in chunks of 16 KiB.
+class upload_chunked {
+public:
+    explicit upload_chunked(const load_options& o) : chunks_(o.bytes / chunk_bytes) {}
+    std::uint32_t begin(int fd) {
+        send_whole(fd, "POST /sink HTTP/1.1\r\nHost: bench\r\nTransfer-Encoding: chunked\r\n\r\n");
+        left_ = chunks_;
+        sent_ = 0;
+        return EPOLLOUT;
+    }
+    progress step(int fd) {
+        if (left_ == 0) return reader_.read(fd) ? progress::done : progress::going_on;
+        const std::string_view all = block();
+        const std::size_t chunks = std::min(left_, block_chunks);
+        const std::size_t end = chunks * (all.size() - last.size()) / block_chunks;
+        // Whole chunks from the front of the block, or its last ones with what follows them.
+        const std::string_view part =
+            left_ > block_chunks ? all.substr(0, end) : all.substr(all.size() - last.size() - end);
+        const ssize_t n = ::send(fd, part.data() + sent_, part.size() - sent_, MSG_NOSIGNAL);
+        if (n < 0 && errno == EAGAIN) return progress::going_on;
+        if (n <= 0) die("a request body was refused");
+        sent_ += static_cast<std::size_t>(n);
+        if (sent_ != part.size()) return progress::going_on;
+        sent_ = 0;
+        left_ -= chunks;
+        return left_ == 0 ? progress::now_reading : progress::going_on;
+    }
+    std::uint64_t bytes() const { return chunks_ * chunk_bytes; }
+
+private:
+    static constexpr std::size_t block_chunks = block_bytes / chunk_bytes;
+    static constexpr std::string_view last = "0\r\n\r\n";
+    static const std::string& block() {
+        static const std::string made = [] {
+            std::string all;
+            for (std::size_t i = 0; i < block_chunks; ++i)
+                all.append("4000\r\n").append(chunk_bytes, 'x').append("\r\n");
+            return all.append(last);
+        }();
+        return made;
+    }
+    std::size_t chunks_;
+    std::size_t left_ = 0; // chunks
+    std::size_t sent_ = 0; // of the current block, in bytes
+    response_reader reader_;
+};
+
 class pingpong {
 public:
     explicit pingpong(const load_options& o) : message_(o.bytes, 'x') {}
@@ -161,6 +208,7 @@ int count_closed(const std::vector<int>& all) {
 
 void run_download(const load_options& options) { run<download>(options); }
 void run_upload(const load_options& options) { run<upload>(options); }
+void run_upload_chunked(const load_options& options) { run<upload_chunked>(options); }
 void run_pingpong(const load_options& options) { run<pingpong>(options); }
 
 void run_idle(const load_options& options) {

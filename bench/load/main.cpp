@@ -15,8 +15,13 @@ namespace {
 constexpr std::string_view usage = "usage: load origin   HTTP-ADDRESS ECHO-ADDRESS\n"
                                    "       load download TO CONNECTIONS SECONDS PATH\n"
                                    "       load upload   TO CONNECTIONS SECONDS BODY-BYTES\n"
+                                   "       load upload-chunked TO CONNECTIONS SECONDS BODY-BYTES\n"
                                    "       load pingpong TO CONNECTIONS SECONDS MESSAGE-BYTES\n"
+                                   "       load events   TO CONNECTIONS SECONDS PATH\n"
+                                   "       load handshakes TO CONNECTIONS SECONDS PATH\n"
+                                   "       load latency  TO CONNECTIONS SECONDS PATH RATE\n"
                                    "       load idle     TO CONNECTIONS PATH\n"
+                                   "       load idle-tls TO CONNECTIONS PATH\n"
                                    "Addresses are like 127.0.0.1:8080.\n";
 
 [[noreturn]] void refuse() {
@@ -44,16 +49,25 @@ int main(int argc, char** argv) {
     bench::load_options options;
     options.to = bench::parse_address(argv[2]);
     options.connections = std::atoi(argv[3]);
-    if (mode == "idle" && argc == 5) {
+    if ((mode == "idle" || mode == "idle-tls") && argc == 5) {
         options.path = argv[4];
-        bench::run_idle(options);
+        mode == "idle" ? bench::run_idle(options) : bench::run_idle_tls(options);
         return 0;
     }
-    if (argc != 6) refuse();
+    if (argc != (mode == "latency" ? 7 : 6)) refuse();
     options.seconds = std::atof(argv[4]);
     options.path = argv[5];
     options.bytes = std::strtoull(argv[5], nullptr, 10);
-    if (mode == "download") {
+    if (mode == "latency") {
+        options.rate = std::atof(argv[6]);
+        bench::run_latency(options);
+    } else if (mode == "handshakes") {
+        bench::run_handshakes(options);
+    } else if (mode == "events") {
+        bench::run_events(options);
+    } else if (mode == "upload-chunked") {
+        bench::run_upload_chunked(options);
+    } else if (mode == "download") {
         bench::run_download(options);
     } else if (mode == "upload") {
         bench::run_upload(options);

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <bench/load/net.hpp>
@@ -71,13 +72,18 @@ int accept_from(int listener) {
     return fd;
 }
 
-int connect_to(const sockaddr_in& to) {
+int connect_blocking(const sockaddr_in& to) {
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) die("socket");
     if (::connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) die("connect");
+    no_delay(fd);
+    return fd;
+}
+
+int connect_to(const sockaddr_in& to) {
+    const int fd = connect_blocking(to);
     int on = 1;
     ::ioctl(fd, FIONBIO, &on);
-    no_delay(fd);
     return fd;
 }
 
@@ -102,6 +108,20 @@ void poller::turn() {
         const epoll_event& e = events[static_cast<std::size_t>(i)];
         static_cast<handler*>(e.data.ptr)->on_event(e.events);
     }
+}
+
+interval_timer::interval_timer(double seconds) : fd_(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)) {
+    const auto nanoseconds = static_cast<long>(seconds * 1e9);
+    const timespec every{.tv_sec = nanoseconds / 1'000'000'000, .tv_nsec = nanoseconds % 1'000'000'000};
+    const itimerspec both{.it_interval = every, .it_value = every};
+    if (fd_ < 0 || ::timerfd_settime(fd_, 0, &both, nullptr) != 0) die("timerfd");
+}
+
+interval_timer::~interval_timer() { ::close(fd_); }
+
+std::uint64_t interval_timer::expirations() const {
+    std::uint64_t n = 0;
+    return ::read(fd_, &n, sizeof n) == static_cast<ssize_t>(sizeof n) ? n : 0;
 }
 
 int file_in_memory(std::size_t bytes) {

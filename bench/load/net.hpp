@@ -23,6 +23,8 @@ sockaddr_in parse_address(std::string_view text);
 int listen_on(const sockaddr_in& at);
 int accept_from(int listener); // -1 if nobody waits
 int connect_to(const sockaddr_in& to);
+// The same, but blocking.
+int connect_blocking(const sockaddr_in& to);
 
 // Something that is told about events of its descriptors.
 class handler {
@@ -48,6 +50,20 @@ private:
     void control(int what, int fd, std::uint32_t events, handler& who);
 
     int epoll_;
+};
+
+// Fires again and again, this many seconds apart. What was missed is counted.
+class interval_timer {
+public:
+    explicit interval_timer(double seconds);
+    ~interval_timer();
+    interval_timer(const interval_timer&) = delete;
+
+    int fd() const noexcept { return fd_; }
+    std::uint64_t expirations() const;
+
+private:
+    int fd_;
 };
 
 // A file in memory of `bytes` bytes, to be sent with sendfile(2).

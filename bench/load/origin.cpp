@@ -4,9 +4,11 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -20,8 +22,9 @@ namespace bench {
 namespace {
 
 constexpr std::size_t block_bytes = 1024 * 1024; // what is sent per event, and the file it is sent from
-constexpr std::size_t chunk_bytes = 16 * 1024;
 constexpr std::string_view last_chunk = "0\r\n\r\n";
+constexpr double event_seconds = 0.1; // between two events of a stream
+constexpr int event_turns = 20;       // in which the streams take turns, so that they do not all come at once
 
 const std::string small_response =
     "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 200\r\n\r\n" + std::string(199, 'x') + "\n";
@@ -36,9 +39,13 @@ std::string make_chunks() {
     return all.append(last_chunk);
 }
 
+class http_connection;
+
 // What all connections share.
 struct shared {
     poller events;
+    std::array<std::vector<http_connection*>, event_turns> streams{}; // those that are sent events, by turn
+    std::size_t streams_begun = 0;
     int block = file_in_memory(block_bytes);
     std::string chunks = make_chunks(); // one block of a chunked body, and the end of the body
 };
@@ -62,10 +69,26 @@ std::uint64_t content_length(const std::string& head) {
 class http_connection final : public handler {
 public:
     http_connection(shared& s, int fd) : shared_(s), fd_(fd) { s.events.add(fd, EPOLLIN, *this); }
-    ~http_connection() override { ::close(fd_); }
+    ~http_connection() override {
+        if (stream_) std::erase(shared_.streams[*stream_], this);
+        ::close(fd_);
+    }
 
     void on_event(std::uint32_t events) override {
         if (!((events & EPOLLOUT) ? send_more() : receive())) delete this;
+    }
+
+    // An event with the time in it, as a chunk. A client that does not take it misses it.
+    void send_event() {
+        std::array<char, event_bytes + 1> event{};
+        event.fill('.');
+        std::snprintf(event.data(), event.size(), "data: %020.9f", now());
+        event[event_time_end] = ' ';
+        event[event_bytes - 2] = event[event_bytes - 1] = '\n';
+        std::array<char, event_bytes + 16> chunk;
+        const int n = std::snprintf(chunk.data(), chunk.size(), "%zx\r\n%.*s\r\n", event_bytes,
+                                    static_cast<int>(event_bytes), event.data());
+        ::send(fd_, chunk.data(), static_cast<std::size_t>(n), MSG_NOSIGNAL);
     }
 
 private:
@@ -73,6 +96,7 @@ private:
     bool receive() {
         std::array<char, 256 * 1024> buffer;
         if (upload_left_ != 0) return drain();
+        if (upload_chunked_) return drain_chunks();
         const ssize_t n = ::recv(fd_, buffer.data(), buffer.size(), 0);
         if (n < 0 && errno == EAGAIN) return true;
         if (n <= 0) return false;
@@ -81,15 +105,19 @@ private:
         if (end == head_.npos) return head_.size() < 64 * 1024;
         const std::string body = head_.substr(end + 4);
         head_.resize(end + 2);
-        const bool alive = start(body.size());
+        const bool alive = start(body);
         head_.clear();
         return alive;
     }
 
-    bool start(std::size_t body_bytes) {
+    bool start(std::string_view body) {
         const std::string_view line = std::string_view(head_).substr(0, head_.find('\r'));
+        if (line.starts_with("POST ") && ::strcasestr(head_.c_str(), "\r\ntransfer-encoding: chunked\r\n")) {
+            upload_chunked_ = true;
+            return saw_chunks(body);
+        }
         if (line.starts_with("POST ")) {
-            upload_left_ = content_length(head_) - body_bytes;
+            upload_left_ = content_length(head_) - body.size();
             return upload_left_ != 0 || answer(small_response);
         }
         if (const auto bytes = number_after(line, "GET /bytes/")) {
@@ -100,6 +128,12 @@ private:
         if (const auto bytes = number_after(line, "GET /chunked/")) {
             blocks_left_ = *bytes / block_bytes;
             return answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n") && begin_sending();
+        }
+        if (line.starts_with("GET /events ")) {
+            stream_ = shared_.streams_begun++ % event_turns;
+            shared_.streams[*stream_].push_back(this);
+            return answer("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
+                          "Transfer-Encoding: chunked\r\n\r\n");
         }
         if (line.starts_with("GET ")) return answer(small_response);
         return false;
@@ -116,6 +150,23 @@ private:
         if (n <= 0) return false;
         upload_left_ -= static_cast<std::uint64_t>(n);
         return upload_left_ != 0 || answer(small_response);
+    }
+
+    // A chunked body is all x, so what looks like its end is its end.
+    bool drain_chunks() {
+        static std::array<char, 256 * 1024> buffer;
+        const ssize_t n = ::recv(fd_, buffer.data(), buffer.size(), 0);
+        if (n < 0 && errno == EAGAIN) return true;
+        return n > 0 && saw_chunks({buffer.data(), static_cast<std::size_t>(n)});
+    }
+
+    bool saw_chunks(std::string_view bytes) {
+        upload_tail_.append(bytes.substr(bytes.size() - std::min(bytes.size(), last_chunk.size())));
+        if (upload_tail_.size() > last_chunk.size()) upload_tail_.erase(0, upload_tail_.size() - last_chunk.size());
+        if (upload_tail_ != last_chunk) return true;
+        upload_tail_.clear();
+        upload_chunked_ = false;
+        return answer(small_response);
     }
 
     bool begin_sending() {
@@ -154,6 +205,9 @@ private:
     int fd_;
     std::string head_;
     std::uint64_t upload_left_ = 0;
+    bool upload_chunked_ = false;
+    std::string upload_tail_;           // the last bytes of a chunked body so far
+    std::optional<std::size_t> stream_; // its turn, if it is a stream of events
     std::uint64_t plain_left_ = 0;
     std::uint64_t blocks_left_ = 0;
     std::size_t block_sent_ = 0; // of the current block of chunks
@@ -176,6 +230,26 @@ private:
     int fd_;
 };
 
+// Sends all streams their events.
+class event_clock final : public handler {
+public:
+    explicit event_clock(shared& s) : shared_(s), timer_(event_seconds / event_turns) {
+        s.events.add(timer_.fd(), EPOLLIN, *this);
+    }
+
+    void on_event(std::uint32_t) override {
+        for (std::uint64_t n = timer_.expirations(); n > 0; --n) {
+            for (http_connection* each : shared_.streams[turn_]) each->send_event();
+            turn_ = (turn_ + 1) % event_turns;
+        }
+    }
+
+private:
+    shared& shared_;
+    interval_timer timer_;
+    std::size_t turn_ = 0;
+};
+
 template <class Connection>
 class acceptor final : public handler {
 public:
@@ -196,6 +270,7 @@ void run_origin(const sockaddr_in& http, const sockaddr_in& echo) {
     shared s;
     acceptor<http_connection> http_acceptor(s, http);
     acceptor<echo_connection> echo_acceptor(s, echo);
+    event_clock clock(s);
     std::puts("ready");
     std::fflush(stdout);
     for (;;) s.events.turn();

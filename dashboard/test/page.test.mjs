@@ -23,6 +23,14 @@ describe("the page", () => {
     });
 
     const flow = id => page.locator(`[data-flow="${id}"]`);
+    const medianFrame = () => page.evaluate(() => new Promise(resolve => {
+        const times = [];
+        requestAnimationFrame(function next(at) {
+            times.push(at);
+            if (times.length <= 30) requestAnimationFrame(next);
+            else resolve(times.slice(1).map((t, i) => t - times[i]).sort((a, b) => a - b)[15]);
+        });
+    }));
     const headline = () => page.locator("#headline").textContent();
 
     test("shows what flows, and goes on showing it", async () => {
@@ -43,13 +51,17 @@ describe("the page", () => {
         ["slow_database", "w1-231", 0, "stalled", /^gives no rows: \d/, /^The database warehouse has given no rows for \d/],
         ["slow_compressor", "w0-221", 2, "slow", /^slow: 93 % of the time/, /^Everything flows/],
     ]) {
-        test(`tells a ${scenario.replace("_", " ")} within a second`, async () => {
-            const begun = performance.now();
+        test(`tells a ${scenario.replace("_", " ")} within a second of the event`, async () => {
+            await page.evaluate(flow => new MutationObserver((_, observer) => {
+                if (!document.querySelector(`[data-flow="${flow}"] .stage.culprit`)) return;
+                window.took = performance.now() - performance.getEntriesByName("arrived").at(-1).startTime;
+                observer.disconnect();
+            }).observe(document.body, {childList: true, subtree: true, attributes: true}), id);
             await gateway.play(scenario);
             const culprit = flow(id).locator(".stage.culprit");
             await culprit.waitFor();
-            const took = performance.now() - begun;
-            assert.ok(took < SECOND, `it took ${took} ms`);
+            const took = await page.evaluate(() => window.took);
+            assert.ok(took < SECOND, `it took ${took} ms from when the event had arrived`);
             assert.equal(await culprit.count(), 1);
             assert.match(await culprit.getAttribute("class"), new RegExp(`\\b${level}\\b`));
             assert.equal(await flow(id).locator(".stage").nth(index).evaluate((e, c) => e === c, await culprit.elementHandle()), true);
@@ -160,7 +172,7 @@ describe("the page", () => {
     });
 
     test("is usable with ten thousand flows", async () => {
-        const begun = performance.now();
+        const calm = await medianFrame();
         await gateway.play("ten_thousand");
         await page.locator("#flow-count", {hasText: "10\u202f000"}).waitFor();
         await page.locator("#shown", {hasText: "25 of 10\u202f000 flows"}).waitFor();
@@ -169,14 +181,8 @@ describe("the page", () => {
         assert.match(await headline(), /has (taken|sent) nothing for/);
         await page.getByRole("combobox", {name: "Show"}).selectOption("500");
         await page.waitForFunction(() => document.querySelectorAll(".flow").length === 500);
-        // A drawn frame of five hundred flows is a matter of milliseconds: ten of them, with the work between.
-        const frames = await page.evaluate(() => new Promise(resolve => {
-            const times = [];
-            requestAnimationFrame(function next(at) { times.push(at); if (times.length > 30) resolve(times); else requestAnimationFrame(next); });
-        }));
-        const gaps = frames.slice(1).map((at, i) => at - frames[i]).sort((a, b) => a - b);
-        assert.ok(gaps[15] < 100, `the median frame took ${gaps[15]} ms`);
-        assert.ok(performance.now() - begun < 30 * SECOND);
+        const crowded = await medianFrame(); // beside the same of a calm page: this machine may have other work
+        assert.ok(crowded < 4 * calm + 50 * SECOND / 1000, `the median frame took ${crowded} ms, and ${calm} ms of nine flows`);
     });
 
     test("everything has a name, and text can be read", async () => {

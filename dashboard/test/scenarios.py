@@ -161,7 +161,7 @@ def slow_database(now):
 
 
 def storm(now, count=10_000):
-    """Ten thousand flows on a dozen routes, one in fifty of them stalled."""
+    """Many flows on a dozen routes, one in fifty of them stalled."""
     pick = random.Random(11)
     for i in range(count):
         blame = "none" if i % 50 else pick.choice(["client", "client", "client", "upstream"])
@@ -172,7 +172,8 @@ def storm(now, count=10_000):
 
 SCENARIOS = {
     "empty": (), "calm": (calm,), "stalled_client": (calm, stalled_client), "stalled_upstream": (calm, stalled_upstream),
-    "slow_compressor": (calm, slow_compressor), "slow_database": (calm, slow_database), "ten_thousand": (storm,),
+    "slow_compressor": (calm, slow_compressor), "slow_database": (calm, slow_database), "thousand": (lambda now: storm(now, 1000),),
+    "ten_thousand": (storm,),
     "everything": (calm, stalled_client, stalled_reader, stalled_upstream, slow_compressor, slow_database)}
 
 

@@ -1,16 +1,16 @@
 #pragma once
 
-#include <headgate/io/address.hpp>
-
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
+#include <gateway/admin/ask.hpp>
 
 namespace headgate::gateway::admin {
 
-// The commands that speak to a gateway that runs: reload, upgrade, drain and dump. Their exit status: 0, 1 if the gateway
-// cannot be reached or has refused, 2 if the command is wrong.
+// The commands that speak to a gateway that runs: reload, upgrade, drain and dump. Their exit status: 0, 1 if the
+// gateway cannot be reached or has refused, 2 if the command is wrong.
 class commands {
 public:
     // Adds them to the command line of `app`, which must outlive this.
@@ -28,11 +28,9 @@ private:
         const char* path;
         int wait_seconds; // for the answer
     };
-    std::optional<address> where(int& status) const;
 
     std::vector<command> all_;
-    std::string address_;
-    std::string file_;
+    target_options where_;
     std::string output_;
 };
 

@@ -105,6 +105,10 @@ private:
         const config_mark* at = place("admin.address");
         if (!at) at = place("admin");
         if (!at || !c_.admin.enabled) return;
+        if (c_.admin.open_to_others())
+            errors_.add(*at, "others than this machine can connect to " + quoted(c_.admin.listen.text()) +
+                                 ", and may do all there is to do: set token_file, or listen on 127.0.0.1, [::1] or "
+                                 "unix:/path");
         for (std::size_t i = 0; i < c_.listeners.size(); ++i) {
             const config_mark* other = place(path_of(path_of("listeners", i), "address"));
             if (!other || !overlap(c_.admin.listen, c_.listeners[i].listen)) continue;

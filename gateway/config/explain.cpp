@@ -141,6 +141,10 @@ public:
         if (!arrives)
             print("\nno {} listener{} takes it\n", rq_.tcp ? "tcp" : "http",
                   rq_.port == 0 ? "" : " on port " + std::to_string(rq_.port));
+        print("\naccess log\n");
+        options(tables::access_log, &c_.server.access_log, "server.access_log", {});
+        if (c_.tracing.enabled) print("\ntracing\n");
+        if (c_.tracing.enabled) options(tables::tracing, &c_.tracing, "tracing", {});
         return std::move(out_);
     }
 
@@ -296,7 +300,8 @@ private:
             if (from.empty())
                 if (from = place(path_of(defaults, f.key)); !from.empty()) from += ", defaults";
             std::string value = write_scalar(f, f.load(object));
-            if (f.key == "secret" && !value.empty()) value = "(not shown)";
+            const bool secret = f.key == "secret" || (&table == &tables::tracing && f.key == "headers");
+            if (secret && !value.empty()) value = "(not shown)";
             print("    {:<36}{:<11} {}\n", key, value.empty() ? "-" : value, from.empty() ? "built in" : from);
         }
     }

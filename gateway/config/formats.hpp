@@ -12,7 +12,7 @@ struct text_format {
     std::string_view pattern; // a regular expression for the JSON Schema, no stricter than `check`; empty for any
     // Whether it is that; may put it into its usual form. Null for any text.
     bool (*check)(std::string& text);
-    bool or_number = false; // whether a whole number may be one, which YAML takes for a number
+    bool or_number = false; // whether one may be what YAML takes for a number
 };
 
 namespace formats {
@@ -49,6 +49,8 @@ extern const text_format statuses;      // a status_range
 extern const text_format retry_condition;
 extern const text_format srv_name;
 extern const text_format nameserver;
+extern const text_format collector; // of parse_http_url, or nothing
+extern const text_format share;     // a ratio
 
 } // namespace formats
 

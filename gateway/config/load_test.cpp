@@ -68,7 +68,7 @@ upstreams:
   y: {endpoints: [{address: "host.example:80", weight: 5}], connect_timeout: 2s, idle_max: 0}
 )");
     EXPECT_EQ(c.server.drain_timeout, 3s);
-    EXPECT_FALSE(c.server.access_log);
+    EXPECT_FALSE(c.server.access_log.enabled);
     EXPECT_EQ(c.server.stream_buffer, 128u * 1024);
     EXPECT_EQ(c.server.splice_pipes_max, server_options{}.splice_pipes_max);
     EXPECT_EQ(c.server.alive.unconfirmed_max, 60s) << "the longest idle timeout";

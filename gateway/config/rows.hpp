@@ -55,6 +55,8 @@ void assign(T& member, config_scalar value) {
         member = address::parse(std::get<std::string>(value)).value_or(address());
     } else if constexpr (std::same_as<T, status_range>) {
         member = parse_status_range(std::get<std::string>(value)).value_or(status_range());
+    } else if constexpr (std::same_as<T, ratio>) {
+        member = parse_ratio(std::get<std::string>(value)).value_or(ratio());
     } else if constexpr (std::same_as<T, retry_conditions>) {
         member = {};
         for (const std::string& each : std::get<std::vector<std::string>>(value)) add_retry_condition(member, each);
@@ -76,7 +78,8 @@ template <class T>
 config_scalar value_of(const T& member) {
     if constexpr (optional_value<T>::value) {
         return member ? value_of(*member) : config_scalar();
-    } else if constexpr (std::same_as<T, address> || std::same_as<T, endpoint> || std::same_as<T, status_range>) {
+    } else if constexpr (std::same_as<T, address> || std::same_as<T, endpoint> || std::same_as<T, status_range> ||
+                         std::same_as<T, ratio>) {
         return member.text();
     } else if constexpr (std::same_as<T, retry_conditions>) {
         return format_retry_conditions(member);

@@ -84,7 +84,7 @@ std::string number(std::int64_t n) { return std::to_string(n); }
 
 std::string text_value(const text_format& f) {
     if (f.pattern.empty()) return object({{"type", array({quote("string"), quote("number"), quote("boolean")})}});
-    const std::string type = f.or_number ? array({quote("string"), quote("integer")}) : quote("string");
+    const std::string type = f.or_number ? array({quote("string"), quote("number")}) : quote("string");
     return object({{"type", type}, {"pattern", quote(f.pattern)}});
 }
 
@@ -228,9 +228,7 @@ private:
     void define(const config_table& t) {
         if (!defined_.insert(&t).second) return;
         std::string form = body(t);
-        if (!t.shorthand.empty())
-            form = any_of(array({text_value(*find_field(t, t.shorthand)->format),
-                                 object({{"$ref", quote("#/$defs/variable")}}), form}));
+        if (!t.shorthand.empty()) form = any_of(array({any_of(scalar_value(*find_field(t, t.shorthand))), form}));
         definitions_.emplace_back(definition_name(t), std::move(form));
     }
 

@@ -14,7 +14,9 @@ namespace tables {
 
 extern const config_table document;
 extern const config_table server;
+extern const config_table access_log;
 extern const config_table admin;
+extern const config_table tracing;
 extern const config_table listener_options;
 extern const config_table proxy_options;
 extern const config_table tcp_options;

@@ -1,4 +1,5 @@
 #include <headgate/core/abort_watch.hpp>
+#include <headgate/core/memory_budget.hpp>
 #include <headgate/db/error.hpp>
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/http/body.hpp>
@@ -64,6 +65,9 @@ public:
     }
     task<> finish() {
         begin();
+        // In a later turn than the last row came, so that something was sent to the client meanwhile.
+        if (counts_->released && rq_->flow.meters && executor::current().turn_time() > *counts_->released)
+            ++rq_->flow.meters->returned_early;
         if (!digest_) return body_.finish();
         const time_point now = executor::current().now();
         trailers_ = fmt::format(
@@ -76,6 +80,7 @@ public:
 
 private:
     void begin() noexcept {
+        if (!rq_->answered && rq_->flow.phase() == flow_phase::wait) rq_->flow.enter(flow_phase::body); // no rows
         rq_->answered = true;
         rq_->status = 200;
     }
@@ -92,7 +97,10 @@ stream<row_batch> counted(stream<row_batch> in, export_counts* counts, std::size
     counts->asked = executor::current().turn_time(); // as timers count
     if (counts->flow) counts->flow->hold();
     while (std::optional<row_batch> batch = co_await in.next()) {
-        if (counts->flow && counts->rows == 0) counts->flow->first_byte();
+        if (counts->flow && counts->rows == 0) {
+            counts->flow->first_byte();
+            counts->flow->enter(flow_phase::body);
+        }
         counts->rows += batch->rows();
         if (counts->rows > rows_max)
             co_await fail(errc::limit_exceeded, side::source, fmt::format("it has more than {} rows", rows_max));
@@ -187,7 +195,10 @@ task<> serve_export(request& rq, export_route r, export_plan plan, export_counts
         if (!written) co_await fail(idle_if_timed_out(written.error()), side::sink);
         co_return;
     }
-    query_source from{&r.source, &r.statement, std::move(plan.values), {.timeout = a.timeout}};
+    query_source from{&r.source,
+                      &r.statement,
+                      std::move(plan.values),
+                      {.timeout = a.timeout, .batch_bytes = memory_share(row_batch::usual_bytes)}};
     if (plan.format == export_format::csv) from.options.csv = a.csv;
     export_sink to(rq, http::body_sink(rq.client, framing, std::move(head), a.client_pace()), counts, plan.trailers);
     const row_limit rows{counts, a.rows_max};

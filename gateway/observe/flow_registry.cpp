@@ -27,6 +27,8 @@ void route_totals::add(const route_totals& o) noexcept {
     stalled += o.stalled;
     held += o.held;
     limit += o.limit;
+    up_bytes += o.up_bytes;
+    down_bytes += o.down_bytes;
     for (std::size_t i = 0; i < blamed.size(); ++i) blamed[i] += o.blamed[i];
     for (std::size_t i = 0; i < waits.size(); ++i) waits[i] += o.waits[i];
 }
@@ -127,8 +129,13 @@ flow_page flow_registry::select(const flow_query& q) const {
         r.limit += held.limit;
         ++r.blamed[v ? static_cast<std::size_t>(v->party) : waited_parties];
         if (v && v->stalled >= stalled_after) ++r.stalled;
-        const auto waits = f.waits(now);
-        for (std::size_t p = 0; p < waits.size(); ++p) r.waits[p] += waits[p];
+        if (!f.counted()) {
+            const auto waits = f.waits(now);
+            for (std::size_t p = 0; p < waits.size(); ++p) r.waits[p] += waits[p];
+            const flow_facts is = f.facts();
+            r.up_bytes += is.up;
+            r.down_bytes += is.down;
+        }
         if (matches(q, f)) found.push_back({key_of(f, q.sort, v, now), &f});
     }
     page.matched = found.size();
@@ -171,11 +178,22 @@ void flow_registry::record(live_flow& f) noexcept {
     e.kind = f.kind;
     e.phase = f.phase_;
     e.why = f.aborted_ ? cause::aborted_by_operator : e.of.why.value_or(cause::drained);
-    e.ended = std::chrono::system_clock::now();
+    e.ended_at = now;
     e.age = now - f.begun_;
     e.hold = f.hold_time(now);
     e.held_max = f.held_max_;
-    e.verdict = f.verdict(now);
+    e.verdict = f.last_;
+    if (f.stage_count_ == 0 && f.by_phases(f.down())) {
+        const duration upstream = f.before_body(now);
+        const duration client = f.spent(flow_phase::body, now);
+        const bool sink = client > upstream;
+        const waited_party who = sink ? waited_party::client : waited_party::upstream;
+        if (const duration took = sink ? client : upstream; took > duration{})
+            e.verdict = flow_verdict{.stage = to_string(who),
+                                     .index = static_cast<std::uint8_t>(sink ? 1 : 0),
+                                     .party = who,
+                                     .share = static_cast<double>(took.count()) / static_cast<double>(e.age.count())};
+    }
     e.stages = f.stage_count_;
     e.left = 0;
     for (std::size_t i = 0; i < e.stages; ++i) {
@@ -192,7 +210,12 @@ std::vector<ended_flow> flow_registry::ended(std::size_t limit, std::uint64_t& s
     skipped = fresh - n;
     std::vector<ended_flow> out;
     out.reserve(n);
-    for (std::size_t i = 0; i < n; ++i) out.push_back((*ended_)[(ended_count_ - 1 - i) % ended_max]);
+    const time_point now = executor::current().now();
+    const auto clock_now = std::chrono::system_clock::now();
+    for (std::size_t i = 0; i < n; ++i) {
+        ended_flow& e = out.emplace_back((*ended_)[(ended_count_ - 1 - i) % ended_max]);
+        e.ended = clock_now - std::chrono::duration_cast<std::chrono::system_clock::duration>(now - e.ended_at);
+    }
     return out;
 }
 

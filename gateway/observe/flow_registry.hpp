@@ -64,7 +64,8 @@ struct ended_flow {
     flow_kind kind{};
     flow_phase phase{}; // the one in which it ended
     cause why{};
-    std::chrono::system_clock::time_point ended{};
+    time_point ended_at{};
+    std::chrono::system_clock::time_point ended{}; // set when it is given out
     duration age{};
     std::optional<duration> hold{};
     std::size_t held_max = 0;
@@ -73,7 +74,8 @@ struct ended_flow {
     std::size_t stages = 0;
     std::array<ended_stage, ended_stages_max> parts;
 
-    ended_flow() noexcept {} // NOLINT(cppcoreguidelines-pro-type-member-init): `parts` counts as far as `stages` says
+    // Leaves `parts` as it is: it counts as far as `stages` says.
+    ended_flow() noexcept {} // NOLINT(modernize-use-equals-default,cppcoreguidelines-pro-type-member-init)
 };
 
 enum class flow_order : std::uint8_t { stalled, held, age, hold, bytes };
@@ -101,7 +103,10 @@ struct route_totals {
     std::size_t held = 0;
     std::size_t limit = 0;
     std::array<std::size_t, waited_parties + 1> blamed{}; // by their verdict's party; the last: none
-    std::array<duration, waited_parties> waits{};         // of those that live, up to now
+    // What is not in the counts of the route yet.
+    std::array<duration, waited_parties> waits{};
+    std::uint64_t up_bytes = 0;
+    std::uint64_t down_bytes = 0;
 
     void add(const route_totals& o) noexcept;
 };
@@ -123,6 +128,11 @@ public:
     flow_registry& operator=(const flow_registry&) = delete;
 
     std::size_t size() const noexcept { return size_; }
+    // Shows all that live.
+    template <class Look>
+    void each(Look look) const {
+        for (const list_node* i = flows_.next; i != &flows_; i = i->next) look(static_cast<const live_flow&>(*i));
+    }
     // One pass over all flows, in time that is linear in their number; `limit` of them are copied.
     flow_page select(const flow_query& q) const;
     std::optional<flow_view> find(std::uint64_t number) const;

@@ -6,6 +6,12 @@
 
 namespace headgate::gateway {
 
+namespace {
+
+duration& at(std::array<duration, waited_parties>& of, waited_party p) { return of[static_cast<std::size_t>(p)]; }
+
+} // namespace
+
 const char* to_string(waited_party p) noexcept {
     switch (p) {
     case waited_party::client: return "client";
@@ -74,6 +80,13 @@ void live_flow::end(time_point now) noexcept {
     meters->down_bytes += f.down;
     meters->durations.add(now - begun_);
     if (first_byte_ != time_point()) meters->first_bytes.add(first_byte_ - begun_);
+    // Nothing of most went through a pipeline: their phases tell all there is to tell.
+    if (stage_count_ == 0 && !lanes[0].linked() && !lanes[1].linked()) {
+        if (!by_phases(down())) return;
+        at(meters->waits, waited_party::upstream) += before_body(now);
+        at(meters->waits, waited_party::client) += spent(flow_phase::body, now);
+        return;
+    }
     const auto waited = waits(now);
     for (std::size_t i = 0; i < waited.size(); ++i) meters->waits[i] += waited[i];
 }
@@ -117,16 +130,13 @@ live_flow::holdings live_flow::held() const noexcept {
 
 // ---- whom it waits for
 
-namespace {
-
-duration& at(std::array<duration, waited_parties>& of, waited_party p) { return of[static_cast<std::size_t>(p)]; }
-
-} // namespace
-
 // Whether what comes before the body is a wait for the source of the lane.
 bool live_flow::by_phases(const flow_lane& lane) const noexcept {
     return !lane.up && (kind == flow_kind::request || (kind == flow_kind::upgrade && phase_ != flow_phase::tunnel));
 }
+
+// Whether its body is on its way, so that nobody waits for an answer yet.
+bool live_flow::sending() const noexcept { return up().live() && phase_ < flow_phase::body; }
 
 // The time in which the upstream was waited for. While a body is being sent, the lane of the upload tells.
 duration live_flow::before_body(time_point now) const noexcept {
@@ -159,7 +169,7 @@ std::span<stage_report> live_flow::report(const flow_lane& lane, time_point now,
         parts = p->report(now, room);
         parts.front().working += before;
         for (stage_report& r : parts.subspan(1)) r.waiting_for_source += before;
-    } else if (by_phases(lane) && !down_ended_ && phase_ != flow_phase::head && room.size() >= 2) {
+    } else if (by_phases(lane) && !down_ended_ && phase_ != flow_phase::head && !sending() && room.size() >= 2) {
         const bool body = phase_ == flow_phase::body;
         const duration writing = spent(flow_phase::body, now);
         const duration in_phase = now - since_;
@@ -207,7 +217,6 @@ std::optional<flow_verdict> live_flow::verdict(time_point now) const noexcept {
     std::optional<flow_verdict> worst;
     std::array<stage_report, lane_stages_max> room;
     for (const flow_lane& lane : lanes) {
-        if (!lane.up && !lane.live() && up().live() && phase_ < flow_phase::body) continue;
         const auto parts = report(lane, now, room);
         if (parts.empty() || (phase_ == flow_phase::tunnel && waited_for(parts) != parts.size() - 1)) continue;
         auto v = verdict(lane, parts, now);
@@ -228,7 +237,15 @@ void live_flow::lane_ended(const flow_lane& lane, const live_pipeline& p) noexce
         r.name = stage_name(lane, i, parts.size(), r.name);
         held += r.held_max;
         if (stage_count_ < stages_.size())
-            stages_[stage_count_++] = {.name = r.name, .bytes = r.bytes, .held_max = r.held_max, .left = r.held};
+            stages_[stage_count_++] = {.name = r.name,
+                                       .bytes = r.bytes,
+                                       .held_max = r.held_max,
+                                       .left = r.held,
+                                       .up = lane.up,
+                                       .items = r.items,
+                                       .waiting_for_source = r.waiting_for_source,
+                                       .working = r.working,
+                                       .waiting_for_consumer = r.waiting_for_consumer};
     }
     held_max_ = std::max(held_max_, held);
     if (const auto v = verdict(lane, parts, now); v && (!last_ || !lane.up)) last_ = v;

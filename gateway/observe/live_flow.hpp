@@ -11,6 +11,7 @@
 
 #include <gateway/cause.hpp>
 #include <gateway/observe/route_meters.hpp>
+#include <gateway/trace/context.hpp>
 
 // What can be seen of a request or a tunnel while it lives, and when it has ended.
 namespace headgate::gateway {
@@ -71,6 +72,9 @@ struct flow_facts {
     std::uint64_t up = 0;
     std::uint64_t down = 0;
     std::optional<cause> why{};
+    std::uint32_t attempts = 0;           // how often it was sent to an upstream, or tried to be
+    duration handshake{};                 // of TLS with the upstream
+    const trace_context* trace = nullptr; // null: it belongs to none
 };
 
 // What is left of a stage when its chain has ended.
@@ -79,6 +83,11 @@ struct ended_stage {
     std::uint64_t bytes;
     std::size_t held_max;
     std::size_t left; // bytes still held when all of its parts had been destroyed: zero
+    bool up;          // of the lane towards the upstream
+    std::uint64_t items;
+    duration waiting_for_source;
+    duration working;
+    duration waiting_for_consumer;
 };
 inline constexpr std::size_t ended_stages_max = 10;
 inline constexpr std::size_t lane_stages_max = 10; // of a live lane; more are not shown
@@ -161,6 +170,8 @@ public:
     time_point since() const noexcept { return since_; }
     flow_phase phase() const noexcept;
     bool holding() const noexcept { return holding_; }
+    // Whether it has ended, but for its lingering: it is in the counts of its route already.
+    bool counted() const noexcept { return counted_; }
     std::optional<duration> hold_time(time_point now) const noexcept;
     duration spent(flow_phase p, time_point now) const noexcept {
         return spent_[static_cast<std::size_t>(p)] + (p == phase_ ? now - since_ : duration{});
@@ -170,6 +181,12 @@ public:
         describe_(whose_, f);
         return f;
     }
+    // From the begin until the answer's head, or the first row, was there.
+    std::optional<duration> first_byte_time() const noexcept {
+        return first_byte_ == time_point() ? std::nullopt : std::optional(first_byte_ - begun_);
+    }
+    // Those of the chains that have ended.
+    std::span<const ended_stage> stages() const noexcept { return std::span(stages_).first(stage_count_); }
     // Bytes held by its live stages, what they may hold, and the most they ever held.
     struct holdings {
         std::size_t held = 0;
@@ -207,6 +224,7 @@ private:
     }
     void lane_ended(const flow_lane& lane, const live_pipeline& p) noexcept;
     duration before_body(time_point now) const noexcept;
+    bool sending() const noexcept;
     bool by_phases(const flow_lane& lane) const noexcept;
     void add_waits(const flow_lane& lane, std::span<const stage_report> parts,
                    std::array<duration, waited_parties>& to) const noexcept;

@@ -52,8 +52,9 @@ struct route_meters {
     std::uint64_t errors = 0;               // ended for another cause than "complete", or answered with 5xx
     std::uint64_t up_bytes = 0;             // of flows that have ended
     std::uint64_t down_bytes = 0;
-    time_histogram durations{};   // from a request's first byte to the last of its answer
-    time_histogram first_bytes{}; // to the head of an upstream's answer, or the first rows
+    time_histogram durations{};       // from a request's first byte to the last of its answer
+    time_histogram first_bytes{};     // to the head of an upstream's answer, or the first rows
+    std::uint64_t returned_early = 0; // exports whose database was free before their client had all
     // How long flows that have ended waited for whom.
     std::array<duration, waited_parties> waits{};
 
@@ -62,6 +63,7 @@ struct route_meters {
         errors += o.errors;
         up_bytes += o.up_bytes;
         down_bytes += o.down_bytes;
+        returned_early += o.returned_early;
         durations += o.durations;
         first_bytes += o.first_bytes;
         for (std::size_t i = 0; i < waits.size(); ++i) waits[i] += o.waits[i];

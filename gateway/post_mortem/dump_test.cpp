@@ -11,7 +11,7 @@ namespace headgate::gateway {
 namespace {
 
 stack_frame frame(void (*code)(), std::size_t depth) {
-    return {.code = reinterpret_cast<const void*>(code), .depth = depth};
+    return {.bytes = 100, .code = reinterpret_cast<const void*>(code), .depth = depth};
 }
 
 TEST(dump_test, TreesThatLookTheSameAreWrittenOnce) {
@@ -23,10 +23,27 @@ TEST(dump_test, TreesThatLookTheSameAreWrittenOnce) {
                 names);
     EXPECT_THAT(text, ::testing::MatchesRegex("worker 0: 5 coroutine\\(s\\)\n"
                                               "  2 times\n"
-                                              "    one_coroutine \\(dump_test.cpp:[0-9]+\\)\n"
-                                              "      another_coroutine \\(dump_test.cpp:[0-9]+\\)\n"
+                                              "    one_coroutine \\(dump_test.cpp:[0-9]+\\), 100 bytes\n"
+                                              "      another_coroutine \\(dump_test.cpp:[0-9]+\\), 100 bytes\n"
                                               "  once\n"
-                                              "    another_coroutine \\(dump_test.cpp:[0-9]+\\)\n"));
+                                              "    another_coroutine \\(dump_test.cpp:[0-9]+\\), 100 bytes\n"));
+}
+
+TEST(dump_test, SaysWhichFlowIsServed) {
+    const symbols names;
+    const char serving[200]{}; // two frames
+    std::vector<stack_frame> frames{frame(&one_coroutine, 0), frame(&another_coroutine, 1), frame(&one_coroutine, 0)};
+    frames[0].frame = serving;
+    frames[1].frame = serving + 100;
+    const std::string text = text_of(
+        {.name = "worker 0", .frames = frames, .flows = {{.entry = serving + 99, .text = "request 7: GET /"}}}, names);
+    EXPECT_THAT(text, ::testing::MatchesRegex("worker 0: 3 coroutine\\(s\\)\n"
+                                              "  once\n"
+                                              "    request 7: GET /\n"
+                                              "    one_coroutine .*\n"
+                                              "      another_coroutine .*\n"
+                                              "  once\n"
+                                              "    one_coroutine .*\n"));
 }
 
 TEST(dump_test, SaysWhoDoesNotAnswer) {

@@ -4,13 +4,14 @@
 #include <cstdio>
 #include <ctime>
 #include <span>
+#include <system_error>
+#include <thread>
 
 #include <execinfo.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <gateway/post_mortem/loop_watch.hpp>
-#include <gateway/post_mortem/symbols.hpp>
 
 namespace headgate::gateway {
 
@@ -67,26 +68,30 @@ std::span<void* const> stack_of(pthread_t thread) {
     return std::span(answer.calls).subspan(handlers_own, static_cast<std::size_t>(depth - handlers_own));
 }
 
-std::string text_of(std::span<void* const> calls) {
-    if (calls.empty()) return "    (it does not answer)\n";
-    const symbols names;
-    std::string text;
-    for (const void* c : calls) text += "    " + names.call(c) + "\n";
-    return text;
-}
-
 double milliseconds(duration d) { return std::chrono::duration<double, std::milli>(d).count(); }
 
 } // namespace
 
-loop_watch::loop_watch(duration threshold, void (*tell)(const std::string&)) : threshold_(threshold), tell_(tell) {
+loop_watch::loop_watch(duration threshold, void (*tell)(const std::string&), to_text name)
+    : threshold_(threshold), tell_(tell), name_(name) {
     std::array<void*, 4> warm{};
     ::backtrace(warm.data(), warm.size()); // the first call loads a library, which a handler may not
     struct sigaction s{};
     s.sa_handler = &on_ask;
     s.sa_flags = SA_RESTART;
     ::sigaction(ask_signal(), &s, nullptr);
-    thread_ = std::thread([this] { run(); });
+    pthread_attr_t small{};
+    ::pthread_attr_init(&small);
+    ::pthread_attr_setstacksize(&small, 256 * 1024);
+    const int wrong = ::pthread_create(
+        &thread_, &small,
+        [](void* self) -> void* {
+            static_cast<loop_watch*>(self)->run();
+            return nullptr;
+        },
+        this);
+    ::pthread_attr_destroy(&small);
+    if (wrong != 0) throw std::system_error(wrong, std::system_category(), "a thread that watches the workers");
 }
 
 loop_watch::~loop_watch() {
@@ -95,7 +100,7 @@ loop_watch::~loop_watch() {
         stopping_ = true;
     }
     wake_.notify_one();
-    thread_.join();
+    ::pthread_join(thread_, nullptr);
 }
 
 void loop_watch::add(const loop& l, std::string name) {
@@ -143,7 +148,7 @@ std::string loop_watch::look_at(watched& w, time_point now) {
     w.told = true;
     return fmt::format(
         "headgate: {} has not come back to its loop for {:.0f} ms, {:.0f} ms of them at work; it is in\n{}", w.name,
-        milliseconds(now - w.since), milliseconds(used), text_of(stack_of(w.thread)));
+        milliseconds(now - w.since), milliseconds(used), name_(stack_of(w.thread)));
 }
 
 } // namespace headgate::gateway

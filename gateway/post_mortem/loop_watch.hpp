@@ -6,8 +6,8 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <span>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <pthread.h>
@@ -20,8 +20,11 @@ namespace headgate::gateway {
 // the machine's stall. Costs some microseconds per half a threshold, and the watched threads two stores per turn.
 class loop_watch {
 public:
-    // `tell` is called on the watching thread. SIGRTMIN+5 is used to ask a thread for its stack.
-    loop_watch(duration threshold, void (*tell)(const std::string& text));
+    // Makes text of a stack: a line for each call, by the addresses to which the calls return.
+    using to_text = std::string (*)(std::span<void* const> calls);
+
+    // `tell` and `name` are called on the watching thread. SIGRTMIN+5 is used to ask a thread for its stack.
+    loop_watch(duration threshold, void (*tell)(const std::string& text), to_text name);
     loop_watch(const loop_watch&) = delete;
     loop_watch& operator=(const loop_watch&) = delete;
     ~loop_watch();
@@ -52,13 +55,14 @@ private:
 
     const duration threshold_;
     void (*const tell_)(const std::string&);
+    const to_text name_;
     std::atomic<std::uint64_t> stalls_ = 0;
     time_point told_at_{};
     std::mutex mutex_;
     std::condition_variable wake_;
     std::vector<watched> all_;
     bool stopping_ = false;
-    std::thread thread_;
+    pthread_t thread_{};
 };
 
 } // namespace headgate::gateway

@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 
 #include <gateway/post_mortem/loop_watch.hpp>
+#include <gateway/post_mortem/symbols.hpp>
 
 namespace headgate::gateway {
 
@@ -44,6 +45,13 @@ told_lines told;
 
 namespace {
 
+std::string names_of(std::span<void* const> calls) {
+    const symbols names;
+    std::string text;
+    for (const void* c : calls) text += "    " + names.call(c) + "\n";
+    return text;
+}
+
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -52,7 +60,7 @@ protected:
     loop_watch_test() { told.text.clear(); }
     linux_kernel os;
     loop home{os};
-    loop_watch watch{25ms, [](const std::string& text) { told.add(text); }};
+    loop_watch watch{25ms, [](const std::string& text) { told.add(text); }, &names_of};
 };
 
 task<bool> call(bool (*f)()) {

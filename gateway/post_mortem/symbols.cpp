@@ -19,6 +19,8 @@ std::string demangled(const char* name) {
     return status == 0 ? short_name(text.get()) : name;
 }
 
+std::string_view file_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+
 // " (file:line)". clang writes no table of the addresses of each unit, so the units are asked one by one.
 std::string line_of(Dwfl_Module* module, Dwarf_Addr at) {
     Dwarf_Addr bias = 0;
@@ -28,8 +30,7 @@ std::string line_of(Dwfl_Module* module, Dwarf_Addr at) {
         const char* const source = line ? dwarf_linesrc(line, nullptr, nullptr) : nullptr;
         int number = 0;
         if (!source || dwarf_lineno(line, &number) != 0) return {};
-        const std::string_view path = source;
-        return fmt::format(" ({}:{})", path.substr(path.rfind('/') + 1), number);
+        return fmt::format(" ({}:{})", file_name(source), number);
     }
     return {};
 }
@@ -57,7 +58,8 @@ std::string short_name(std::string_view text) {
             out.clear(); // that was the type of what it returns
         else if (depth == 0)
             out += c;
-        if ((c == '>' || c == ')' || c == ']') && depth != 0 && --depth == 0 && c == ')') break;
+        if ((c == '>' || c == ')' || c == ']') && depth != 0 && --depth == 0 && c == ')' && !out.empty())
+            break; // but for "decltype (what) name"
     }
     return out;
 }
@@ -90,8 +92,8 @@ std::string symbols::name(std::uintptr_t at) const {
     const char* const symbol = dwfl_module_addrname(module, at);
     Dwarf_Addr base = 0;
     const char* const file = dwfl_module_info(module, nullptr, &base, nullptr, nullptr, nullptr, nullptr, nullptr);
-    std::string out = symbol ? demangled(symbol) : fmt::format("{}+{:#x}", file ? file : "?", at - base);
-    out += line_of(module, at);
+    std::string out = symbol ? demangled(symbol) : fmt::format("{}+{:#x}", file_name(file ? file : "?"), at - base);
+    if (symbol) out += line_of(module, at);
     return out;
 }
 

@@ -35,6 +35,10 @@ TEST(symbols_test, NamesAreShort) {
               "pipeline");
     EXPECT_EQ(short_name("headgate::gateway::proxy::serve(headgate::socket, headgate::gateway::client_peer)"),
               "proxy::serve");
+    EXPECT_EQ(
+        short_name("decltype ({parm#1}()) headgate::(anonymous namespace)::checked<headgate::kernel::read(int)::$_0>"
+                   "(headgate::kernel::read(int)::$_0)"),
+        "checked");
     EXPECT_EQ(short_name("main"), "main");
     EXPECT_EQ(short_name("foo::$_0::operator()(int) const"), "foo::$_0::operator()");
     EXPECT_EQ(short_name(""), "");

@@ -285,7 +285,8 @@ task<> postgres_session::establish(const std::vector<const char*>* keys, const s
     find_cancel_key(trace.stop());
     if (const std::error_code e = socket_.watch(PQsocket(get()))) co_await fail(e, "connecting to PostgreSQL");
     if (PQsetnonblocking(get(), 1) != 0 || !co_await command(session_setup, until))
-        co_await fail(errc::premature_close, "setting up a session: " + trimmed(PQerrorMessage(get())));
+        co_await fail(executor::current().now() < until ? errc::premature_close : errc::timed_out,
+                      "setting up a session: " + trimmed(PQerrorMessage(get())));
 }
 
 task<std::unique_ptr<postgres_session>> postgres_session::open(const postgres_options* o, resolver* names,

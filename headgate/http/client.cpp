@@ -4,6 +4,7 @@
 #include <headgate/http/parser.hpp>
 #include <headgate/io/resolver.hpp>
 
+#include <array>
 #include <optional>
 
 namespace headgate::http {
@@ -13,8 +14,11 @@ namespace {
 struct target {
     std::string host;
     std::uint16_t port;
-    std::string head; // the request
+    std::string authority;
+    std::string path;
 };
+
+constexpr std::string_view cannot_be_fetched = "' is not a URL that can be fetched; write http://host:port/path";
 
 std::optional<target> parse_url(std::string_view url) {
     constexpr std::string_view scheme = "http://";
@@ -30,9 +34,14 @@ std::optional<target> parse_url(std::string_view url) {
         if (static_cast<unsigned char>(c) <= ' ' || c == '\x7f') return std::nullopt;
     std::string_view host = a->host;
     if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
-    return target{std::string(host), a->port == 0 ? std::uint16_t{80} : a->port,
-                  "GET " + path + " HTTP/1.1\r\nHost: " + std::string(a->text) +
-                      "\r\nUser-Agent: headgate\r\nAccept: */*\r\nConnection: close\r\n\r\n"};
+    return target{std::string(host), a->port == 0 ? std::uint16_t{80} : a->port, std::string(a->text), path};
+}
+
+// Of a request, less its last empty line.
+std::string make_head(std::string_view method, const target& to) {
+    std::string head(method);
+    head.append(" ").append(to.path).append(" HTTP/1.1\r\nHost: ").append(to.authority);
+    return head.append("\r\nUser-Agent: headgate\r\nAccept: */*\r\nConnection: close\r\n");
 }
 
 task<socket> connect_to(target to, duration limit) {
@@ -74,9 +83,8 @@ task<> read_head(socket& s, inbound& in, response_parser& parser, get_options o)
 
 stream<chunk> get(std::string url, get_options o) {
     std::optional<target> to = parse_url(url);
-    if (!to)
-        co_await fail(errc::protocol, "'" + url + "' is not a URL that can be fetched; write http://host:port/path");
-    const std::string request = to->head;
+    if (!to) co_await fail(errc::protocol, "'" + url + std::string(cannot_be_fetched));
+    const std::string request = make_head("GET", *to) + "\r\n";
     socket s = co_await connect_to(std::move(*to), o.connect_timeout);
     if (const auto sent = co_await s.write_all(request, o.idle_timeout); !sent) co_await fail(sent.error());
     inbound in;
@@ -97,6 +105,42 @@ stream<chunk> get(std::string url, get_options o) {
                                      .limits = {.buffer_bytes = o.buffer_bytes, .source = {.idle = o.idle_timeout}}}
                              .into_stream();
     while (auto piece = co_await body.next()) co_yield std::move(*piece);
+}
+
+task<post_answer> post(post_request rq, get_options o) {
+    std::optional<target> to = parse_url(rq.url);
+    if (!to) co_await fail(errc::protocol, "'" + rq.url + std::string(cannot_be_fetched));
+    std::string request = make_head("POST", *to);
+    request.append("Content-Type: ").append(rq.content_type);
+    request.append("\r\nContent-Length: ").append(std::to_string(rq.body.size())).append("\r\n");
+    for (const auto& [name, value] : rq.headers) request.append(name).append(": ").append(value).append("\r\n");
+    request.append("\r\n");
+    socket s = co_await connect_to(std::move(*to), o.connect_timeout);
+    std::array<iovec, 2> parts{{{request.data(), request.size()}, {rq.body.data(), rq.body.size()}}};
+    const auto sent = co_await s.write_all(std::span(parts.data(), rq.body.empty() ? 1 : 2), o.idle_timeout);
+    // It may have answered before it has read all.
+    if (!sent && sent.error() == errc::timed_out) co_await fail(sent.error());
+    inbound in;
+    auto parser = std::make_unique<response_parser>();
+    co_await read_head(s, in, *parser, o);
+    const response_head& head = parser->head();
+    post_answer answer{.status = head.status, .retry_after = std::string(head.value(field::retry_after))};
+    const body_framing framing = head.framing;
+    in.consume(head.head_bytes);
+    parser.reset();
+
+    chunked_decoder decoder;
+    stream<chunk> body = body_source{.from = &s,
+                                     .in = &in,
+                                     .framing = framing,
+                                     .decoder = &decoder,
+                                     .limits = {.buffer_bytes = o.buffer_bytes, .source = {.idle = o.idle_timeout}}}
+                             .into_stream();
+    while (auto piece = co_await body.next()) {
+        answer.body.append(piece->text().substr(0, post_answer_max - answer.body.size()));
+        if (answer.body.size() == post_answer_max) break;
+    }
+    co_return answer;
 }
 
 } // namespace headgate::http

@@ -4,6 +4,8 @@
 #include <headgate/core/stream.hpp>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 // A small HTTP/1.1 client: one request, one connection, the body as a source.
 namespace headgate::http {
@@ -24,5 +26,22 @@ struct get_options {
 // errc::premature_close for a body that is cut, errc::protocol for a malformed response or URL, errc::timed_out and
 // errc::idle for the limits, and the system's or the resolver's errors.
 stream<chunk> get(std::string url, get_options o = {});
+
+// What is sent to a URL, all of it at once.
+struct post_request {
+    std::string url; // "http://host[:port]/path"
+    std::string content_type;
+    std::vector<std::pair<std::string, std::string>> headers{}; // beside those of framing and connection
+    std::string body{};
+};
+struct post_answer {
+    int status = 0;
+    std::string retry_after{}; // the field's value; empty for none
+    std::string body{};        // at most `post_answer_max` bytes of it
+};
+inline constexpr std::size_t post_answer_max = 64 * 1024;
+
+// Sends a POST and gives what is answered, whatever its status. Fails as get() does, for all reasons but the status.
+task<post_answer> post(post_request rq, get_options o = {});
 
 } // namespace headgate::http

@@ -1,3 +1,4 @@
+#include <headgate/core/memory_budget.hpp>
 #include <headgate/http/file_body.hpp>
 
 #include <algorithm>
@@ -20,7 +21,7 @@ stream<chunk> file_stream(file_source s) {
     for (file_piece& p : s.pieces) {
         if (!p.before.empty()) co_yield chunk(p.before);
         while (p.bytes != 0) {
-            const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(p.bytes, s.chunk_bytes));
+            const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(p.bytes, memory_share(s.chunk_bytes)));
             chunk data = co_await read_all(s.file, p.offset, n);
             p.offset += n;
             p.bytes -= n;
@@ -41,7 +42,8 @@ task<> relay(file_source source, body_sink sink, joint& out, headgate::detail::c
     limits.start();
     const bool by_kernel = sink.to().plain() && sink.framing().how != body_framing::kind::chunked;
     for (file_piece& p : source.pieces) {
-        std::size_t n = by_kernel ? std::min(first_bytes, source.chunk_bytes) : source.chunk_bytes;
+        const std::size_t most = by_kernel ? std::min(first_bytes, source.chunk_bytes) : source.chunk_bytes;
+        std::size_t n = 0;
         for (bool first = true; p.bytes != 0; first = false) {
             if (by_kernel && !first) {
                 n = static_cast<std::size_t>(std::min<std::uint64_t>(p.bytes, file_slice));
@@ -52,7 +54,7 @@ task<> relay(file_source source, body_sink sink, joint& out, headgate::detail::c
                 out.stop(executor::current().turn_time());
                 if (p.bytes > n) co_await next_turn();
             } else {
-                n = static_cast<std::size_t>(std::min<std::uint64_t>(p.bytes, n));
+                n = static_cast<std::size_t>(std::min<std::uint64_t>(p.bytes, memory_share(most)));
                 const chunk data = co_await read_all(source.file, p.offset, n);
                 const held_bytes held(out, n);
                 const std::array<std::string_view, 2> parts{first ? std::string_view(p.before) : std::string_view(),

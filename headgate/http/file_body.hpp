@@ -21,7 +21,8 @@ struct file_piece {
 // dropped. Bytes that the file no longer has fail the flow with errc::premature_close: whoever was promised them must
 // not take the rest for the whole. What it has gained is nobody's. Other errors are the system's.
 //
-// As a stream, and to a sink with TLS or chunks, the parts are read `chunk_bytes` at a time, none ahead.
+// As a stream, and to a sink with TLS or chunks, the parts are read `chunk_bytes` at a time, less when memory is short,
+// none ahead.
 struct file_source {
     files::open_file file;
     std::vector<file_piece> pieces;

@@ -1,3 +1,4 @@
+#include <headgate/core/memory_budget.hpp>
 #include <headgate/core/race.hpp>
 #include <headgate/http/file_body.hpp>
 #include <headgate/io/listener.hpp>
@@ -123,6 +124,18 @@ TEST_F(file_body_test, ChunksAreReadAndWritten) {
     EXPECT_EQ(sent_by_kernel(), 0u);
     EXPECT_TRUE(e.got.text == "head\nea61\r\n<" + text.substr(0, 60'000) + "\r\n9c40\r\n" + text.substr(60'000) +
                                   "\r\n1\r\n>\r\n0\r\n\r\n");
+}
+
+// The head is 5 bytes, so what follows is the size of the first chunk.
+TEST_F(file_body_test, ReadsLessAtATimeWhenMemoryIsShort) {
+    memory_budget budget(8 << 20);
+    const budget_scope use(budget);
+    const memory_charge most(7 << 20);
+    const std::string text = numbered(100'000);
+    const ended e = run(pass({.file = open(text), .pieces = {{0, text.size()}}}, {kind::chunked}));
+    EXPECT_TRUE(e.end);
+    EXPECT_EQ(e.got.text.substr(5, 6), "1000\r\n");
+    EXPECT_GT(e.got.text.size(), text.size());
 }
 
 task<std::string> collect(file_source source) {

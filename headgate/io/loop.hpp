@@ -97,8 +97,8 @@ public:
     // Runs `job` on this loop's thread. The only member that other threads may call.
     void post_remote(remote_job& job) noexcept;
 
-    // How often the loop has begun or ended to wait, so far: odd while it runs something. For other threads, which see in
-    // it whether the loop moves.
+    // How often the loop has begun or ended to wait, so far: odd while it runs something. For other threads, which see
+    // in it whether the loop moves.
     std::uint64_t heartbeat() const noexcept { return heartbeat_.load(std::memory_order_relaxed); }
 
     // Before a job is given to another thread that will post it here, and when it has come back: the loop is not

@@ -25,6 +25,7 @@ public:
     // Moves by copying until the end (true) or until the reads are large enough for splice (false).
     task<bool> copy() {
         int full = 0;
+        out_.limit = limits_.buffer_bytes;
         std::size_t size = std::min(small_buffer, limits_.buffer_bytes);
         while (left() != 0) {
             if (const duration pause = limits_.pause(); pause != duration::zero()) co_await sleep_for(pause);
@@ -79,6 +80,7 @@ public:
             for (;;) {
                 const std::size_t most = std::min(memory_share(limits_.pipes->pipe_bytes()), limits_.slice());
                 const std::size_t want = std::min<std::uint64_t>(most, left());
+                out_.limit = most;
                 const ssize_t n = os_.splice(from_.fd(), pipe.write_end(), want, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
                 if (n == -EAGAIN) {
                     from_.state().readable = false;
@@ -155,7 +157,6 @@ task<> watch_broken(socket& to, place& at) {
 task<std::uint64_t> relay_bytes(socket& from, socket& to, relay_limits limits, joint& out) {
     if (!from.plain() || !to.plain()) limits.pipes = nullptr; // the kernel knows their bytes in another form
     relay_state state(from, to, limits, out);
-    out.limit = limits.buffer_bytes;
     while (!co_await state.copy() && !co_await state.splice()) {
     }
     co_return state.moved_;

@@ -138,7 +138,7 @@ public:
 
     spool(std::size_t memory_limit, std::size_t disk_limit, const spool_options& o, place& at)
         : memory_limit_(std::max(memory_limit, spooled::memory_min)), disk_limit_(disk_limit),
-          piece_(std::min(memory_limit_ / 4, chunk_bulk)), limit_(memory_limit_), folder_(o.folder),
+          piece_(std::min(memory_limit_ / 4, chunk_bulk)), limit_(memory_limit_), folder_(o.folder), quotas_(o.quotas),
           usage_(o.usage ? o.usage : &own_usage_), at_(at) {
         pause_.of = this;
         pause_.fire = [](timer& t) { static_cast<pause&>(t).of->changed(); };
@@ -223,6 +223,7 @@ private:
     const std::size_t piece_; // of one call to the disk, at the most
     std::size_t limit_;       // of memory, now: less than memory_limit_ when the process is short of it
     const std::string folder_;
+    const disk_quotas* const quotas_;
     chunk_queue front_{std::min(piece_, chunk_large)};
     chunk_queue back_{std::min(piece_, chunk_large)};
     std::size_t disk_ = 0; // bytes in the file
@@ -287,6 +288,7 @@ std::size_t spool::on_disk(const spool_file& f, std::size_t bytes) const noexcep
 
 // How many of `bytes` bytes may be written. They are counted then.
 std::size_t spool::room_for(spool_file& f, std::size_t bytes) const noexcept {
+    if (!quotas_) return bytes;
     const std::size_t want = on_disk(f, disk_ + bytes);
     f.charge.grow_to(want);
     if (f.charge.bytes() >= want) return bytes;
@@ -323,6 +325,7 @@ void spool::end_reading(reading& r) {
 writing spool::begin_writing(spool_file file) {
     if (in_memory()) front_.move_rest(limit_ / 2, back_);
     const std::size_t write_at = (read_at_ + disk_) % disk_limit_;
+    if (quotas_ && !file.on_disk.is_open()) file.charge = disk_charge(*quotas_);
     const std::size_t most =
         room_for(file, std::min({piece(), disk_limit_ - disk_, to_the_end(write_at), back_.bytes()}));
     writing w{.file = std::move(file), .folder = {}, .data = {}, .at = static_cast<std::int64_t>(write_at)};
@@ -389,8 +392,8 @@ task<> read_ahead(stream<chunk> in, spool* to) {
     to->end();
 }
 
-task<> call_disk(spool* of, disk_quotas quotas) {
-    spool_file file{.charge = disk_charge(std::move(quotas))};
+task<> call_disk(spool* of) {
+    spool_file file{};
     for (;;) {
         co_await of->turn_of(spool::disk);
         if (of->over()) co_return;
@@ -414,7 +417,7 @@ stream<chunk> spool_between(stream<chunk> in, std::size_t memory_limit, std::siz
     place& at = co_await here();
     spool all(memory_limit, disk_limit, o, at);
     strand disk, source;
-    disk.start(call_disk(&all, std::move(o.quotas)), at);
+    disk.start(call_disk(&all), at);
     source.start(read_ahead(std::move(in), &all), at);
     for (;;) {
         co_await all.turn_of(spool::consumer);

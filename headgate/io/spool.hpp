@@ -27,7 +27,9 @@ struct spool_usage {
 struct spool_options {
     std::string folder;           // where the file is made; if empty, $TMPDIR, or /var/tmp if that is not set
     spool_usage* usage = nullptr; // where to count
-    disk_quotas quotas{};         // what it may take on disk together with others; none by default
+    // What it may take on disk together with others; null for no limit. It outlives the spools; what they have counted
+    // may outlive it.
+    const disk_quotas* quotas = nullptr;
 };
 
 // A stage that reads ahead of its consumer, into memory up to `memory_limit` bytes and then into a file up to

@@ -2,8 +2,8 @@
 #include <headgate/io/linux_kernel.hpp>
 #include <headgate/io/offload.hpp>
 #include <headgate/io/spool.hpp>
-#include <headgate/io/spool_testing.hpp>
 #include <headgate/testing/fixture.hpp>
+#include <headgate/testing/spool_tools.hpp>
 
 #include <thread>
 
@@ -78,10 +78,12 @@ protected:
         abort_source go{};
         std::optional<outcome> end{};
         std::size_t made = 0;
+        disk_quotas quotas{};
         nursery n{};
     };
     void start(flow& f, std::size_t bytes, disk_quotas quotas) {
-        const spooled stage(memory, 1 << 20, {.folder = folder / "", .usage = &usage, .quotas = std::move(quotas)});
+        f.quotas = std::move(quotas);
+        const spooled stage(memory, 1 << 20, {.folder = folder / "", .usage = &usage, .quotas = &f.quotas});
         f.n.spawn(keep(pipeline(body(bytes, 3000, &f.made), stage, checking_sink{&f.seen, f.go.signal()}), &f.end));
     }
     void expect_whole(flow& f, std::size_t bytes) {
@@ -198,9 +200,10 @@ TEST(spool_quota_real_test, WhatIsCountedIsWhatIsOnTheDisk) {
             checked seen;
             spool_usage usage;
             const auto all = std::make_shared<disk_account>();
+            const disk_quotas quotas{{{all, 48 * kib}, {}}};
             std::size_t most = 0;
             bool right = true;
-            const spooled stage(20'000, disk, {.folder = folder, .usage = &usage, .quotas = {{{all, 48 * kib}, {}}}});
+            const spooled stage(20'000, disk, {.folder = folder, .usage = &usage, .quotas = &quotas});
             const auto end =
                 l.run(pipeline(body(400'000, 2500), stage,
                                measuring_sink{{&seen, at_once()}, folder, all.get(), 36 * kib, &most, &right}));
@@ -224,9 +227,10 @@ TEST(spool_quota_real_test, WhatCannotBeGivenBackIsCountedUntilTheFileIsEmpty) {
         checked seen;
         spool_usage usage;
         const auto all = std::make_shared<disk_account>();
+        const disk_quotas quotas{{{all, 80 * kib}, {}}};
         std::size_t most = 0;
         bool right = true;
-        const spooled stage(20'000, 100 * kib, {.folder = folder, .usage = &usage, .quotas = {{{all, 80 * kib}, {}}}});
+        const spooled stage(20'000, 100 * kib, {.folder = folder, .usage = &usage, .quotas = &quotas});
         const auto end =
             l.run(pipeline(body(400'000, 2500), stage,
                            measuring_sink{{&seen, at_once()}, folder, all.get(), 72 * kib, &most, &right}));

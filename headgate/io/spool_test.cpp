@@ -4,10 +4,10 @@
 #include <headgate/io/linux_kernel.hpp>
 #include <headgate/io/offload.hpp>
 #include <headgate/io/spool.hpp>
-#include <headgate/io/spool_testing.hpp>
 #include <headgate/testing/fixture.hpp>
 #include <headgate/testing/leftovers.hpp>
 #include <headgate/testing/limits.hpp>
+#include <headgate/testing/spool_tools.hpp>
 #include <headgate/testing/suspensions.hpp>
 #include <headgate/testing/temporary_folder.hpp>
 #include <headgate/testing/tools.hpp>

@@ -52,9 +52,9 @@ inline constexpr std::size_t codec_output = chunk_large; // what comes out at on
 // When what an encoder holds back is given out.
 enum class codec_flush { at_end, when_idle };
 
-// Runs everything through a codec. Output goes into chunks of codec_output bytes, filled to the end unless the codec is
-// prompt. With codec_flush::when_idle, the output for all input is given on whenever the source would have to be waited
-// for.
+// Runs everything through a codec. Output goes into chunks of codec_output bytes, less when memory is short, filled to
+// the end unless the codec is prompt. With codec_flush::when_idle, the output for all input is given on whenever the
+// source would have to be waited for.
 template <codec Codec, class... Args>
 stream<chunk> recode(stream<chunk> in, codec_flush flush, Args... args) {
     place& at = co_await here();
@@ -76,7 +76,7 @@ stream<chunk> recode(stream<chunk> in, codec_flush flush, Args... args) {
         kept = goal == codec_goal::more;
         codec_buffers b{item ? item->text() : std::string_view(), {}};
         for (codec_step step = codec_step::again; step == codec_step::again;) {
-            if (out.empty()) out = chunk(codec_output);
+            if (out.empty()) out = chunk(memory_share(codec_output));
             b.out = out.bytes().subspan(filled);
             step = codec->step(b, goal);
             if (step == codec_step::failed) {

@@ -1,3 +1,4 @@
+#include <headgate/core/memory_budget.hpp>
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/stages/gzip.hpp>
 #include <headgate/testing/fixture.hpp>
@@ -101,6 +102,19 @@ TEST_F(gzip_test, FillsItsChunks) {
     ASSERT_TRUE(run(pipeline(pieces(noise(500'000), 1000), gzip(), testing::recording_sink<chunk>(log))));
     ASSERT_EQ(log.items.size(), 8u);
     for (std::size_t i = 0; i + 1 < log.items.size(); ++i) EXPECT_EQ(log.items[i].size(), chunk_large);
+}
+
+TEST_F(gzip_test, GivesOutLessAtATimeWhenMemoryIsShort) {
+    memory_budget budget(8 << 20);
+    const budget_scope use(budget);
+    const memory_charge most(7 << 20);
+    testing::sink_log<chunk> log;
+    const std::string text = noise(100'000);
+    ASSERT_TRUE(run(pipeline(pieces(text, 1000), gzip(), testing::recording_sink<chunk>(log))));
+    EXPECT_EQ(log.items.front().size(), chunk_small);
+    std::string out;
+    for (const chunk& c : log.items) out += c.text();
+    EXPECT_TRUE(inflated(out) == text);
 }
 
 TEST_F(gzip_test, AFailedChainHasNoTrailer) {

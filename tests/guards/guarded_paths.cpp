@@ -4,6 +4,7 @@
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/io/loop.hpp>
 
+#include <atomic>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -14,7 +15,7 @@
 
 namespace {
 
-std::uint64_t allocations = 0;
+std::atomic<std::uint64_t> allocations = 0; // of all threads
 
 } // namespace
 
@@ -54,11 +55,12 @@ constexpr std::string_view stream_event =
     "64\r\ndata: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n\n\r\n";
 
 // The proxy in front of one upstream, with its configuration as it comes.
-usage serve(playback_kernel& os, std::uint64_t times, bool& wrong) {
+usage serve(playback_kernel& os, std::uint64_t times, bool& wrong, gateway::access_log* log = nullptr,
+            gateway::tracer* traces = nullptr) {
     loop home(os);
     gateway::server_options o;
-    o.access_log = false;
-    gateway::worker on(home, o, nullptr);
+    o.access_log.enabled = log;
+    gateway::worker on(home, o, log, nullptr, traces);
     gateway::proxy_options to;
     to.to = {"127.0.0.1", 8000};
     gateway::proxy web(on, to);
@@ -129,6 +131,12 @@ int run(std::string_view path, std::uint64_t times) {
     usage u{};
     if (path == "request") {
         u = serve(os, times, wrong);
+    } else if (path == "logged") {
+        gateway::access_log log({.format = gateway::log_format::json, .path = "/dev/null"});
+        u = serve(os, times, wrong, &log);
+    } else if (path == "traced") { // but not recorded
+        gateway::tracer traces({.enabled = true, .sampling = {.value = 0}, .collector = "http://127.0.0.1:4318"}, {});
+        u = serve(os, times, wrong, nullptr, &traces);
     } else if (path == "connection") {
         os.connection_each = true;
         u = serve(os, times, wrong);
@@ -158,7 +166,7 @@ int main(int argc, char** argv) {
     const std::string_view number = argc == 3 ? argv[2] : "";
     std::from_chars(number.data(), number.data() + number.size(), times);
     if (times < 2) {
-        std::fputs("usage: guarded_paths request|connection|event|pull|timer TIMES\n", stderr);
+        std::fputs("usage: guarded_paths request|logged|traced|connection|event|pull|timer TIMES\n", stderr);
         return 2;
     }
     return headgate::guards::run(argv[1], times);

@@ -50,7 +50,7 @@ class Server(AdminCase):
             answer = self.ask("GET", path)
             self.assertEqual((answer.status, answer.data, answer.head["Cache-Control"]), (200, b"ok\n", "no-store"))
             self.assertEqual(self.ask("HEAD", path).head["Content-Length"], "3")
-        for method, target, status in (("GET", "/", 404), ("GET", "/api/v1/reload", 405), ("POST", "/livez", 405)):
+        for method, target, status in (("GET", "/nowhere", 404), ("GET", "/api/v1/reload", 405), ("POST", "/livez", 405)):
             answer = self.ask(method, target)
             self.assertEqual((answer.status, answer.head["Content-Type"]), (status, "application/problem+json"))
             self.assertEqual(json.loads(answer.data)["status"], status)

@@ -17,7 +17,7 @@ from shop import Shop  # noqa: E402
 
 DEMO = [sys.executable, str(ROOT / "demo" / "demo.py"), "--quick"]
 VERDICTS = ("download: arrived", "upload: arrived", "left mid-download: teardown", "left a silent stream: teardown",
-            "slow client: in flight", "chunked, close: curl", "stalled upstream: answer", "export to 3G: rows",
+            "slow client: in flight", "slow client: the page blames", "chunked, close: curl", "stalled upstream: answer", "export to 3G: rows",
             "export to 3G: database held", "tab closed: next export after", "alive in the gateway")
 
 
@@ -44,9 +44,12 @@ class DemoTest(unittest.TestCase):
                 url = re.search(r"curl (http://\S+/hello)", shown)[1]
                 with urllib.request.urlopen(url, timeout=10) as response:
                     self.assertIn(b"Hello", response.read())
+                page = re.search(r"is slow: see (http://\S+/)", shown)[1]
+                with urllib.request.urlopen(page, timeout=10) as response:
+                    self.assertIn(b"<title>", response.read())
                 self.assertRegex(demo.stdout.readline(), r" 200 GET /hello .* end=complete ")
                 demo.send_signal(signal.SIGINT)
-                self.assertEqual(demo.wait(20), 0)
+                self.assertEqual(demo.wait(20), 0, shown)
             finally:
                 demo.kill()
 

@@ -28,13 +28,11 @@ class Dump(RunCase):
         up = origin.accept()
         up.recv_head()
         idle = [self.client() for _ in range(5)]
-        for c in idle:
-            c.send(b"GET")  # so that all of them are served
-        eventually(lambda: re.search(r"  5 times\n +proxy::serve \(proxy.cpp:\d+\)\n", self.dump().stdout), 5)
+        eventually(lambda: re.search(r"  5 times\n +proxy::serve \(proxy.cpp:\d+\), \d+ bytes\n", self.dump().stdout), 5)
         dump = self.dump()
         self.assertEqual((dump.returncode, dump.stderr), (0, ""))
         self.assertRegex(dump.stdout, r"^headgate [\d.]+, process %d\n\nworker 0: \d+ coroutine\(s\)\n" % self.gateway.pid)
-        tree = re.search(r"  once\n( +proxy::serve .*\n( {6,}.*\n)+)", dump.stdout)[1]
+        tree = re.search(r"  once\n    request \w+: POST / of 127.0.0.1:\d+, [\d.]+ s old, .*\n( +proxy::serve .*\n( {6,}.*\n)+)", dump.stdout)[1]
         names = re.findall(r"^( +)(\S+)", tree, re.MULTILINE)
         depths = {name: len(spaces) for spaces, name in names}
         self.assertLess(depths["proxy::serve"], depths["proxy::serve_request"], tree)
@@ -55,6 +53,17 @@ class Dump(RunCase):
         self.assertIn("worker 0: ", path.read_text())
         done = self.dump("--output", "/dev/full")
         self.assertEqual((done.returncode, done.stderr), (1, "/dev/full: No space left on device\n"))
+
+
+class Names(unittest.TestCase):
+    def test_the_program_names_its_own_functions(self):
+        """What reports of stalls do, in a process of their own."""
+        listed = subprocess.run(["nm", BINARY], text=True, capture_output=True, check=True).stdout
+        offset = re.search(r"^([0-9a-f]+) T \w*run_command_line\w*$", listed, re.MULTILINE)[1]
+        done = subprocess.run([BINARY, "symbolize", f"{int(offset, 16) + 8:x}", "1"], text=True, capture_output=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertRegex(done.stdout, r"^run_command_line \(cli.cpp:\d+\)\nheadgate\+0x0\n$")
+        self.assertEqual(subprocess.run([BINARY, "symbolize", "nonsense"], check=False).returncode, 2)
 
 
 if __name__ == "__main__":

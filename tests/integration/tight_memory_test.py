@@ -21,7 +21,7 @@ from soaking.upstream import Upstream  # noqa: E402
 from soaking.watch import Watch, Watched  # noqa: E402
 from support import SANITIZED, SLACK, eventually  # noqa: E402
 
-ADDRESS_SPACE = 64 << 20
+ADDRESS_SPACE = 80 << 20  # the program, its libraries and the stacks of its threads are 50 MiB of it
 SECONDS = 20
 SHORT_SECONDS = 5  # without any memory
 SEED = 64

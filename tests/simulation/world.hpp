@@ -45,7 +45,7 @@ protected:
 
     static gateway::server_options options(exploration& x) {
         gateway::server_options o;
-        o.access_log = false;
+        o.access_log.enabled = false;
         o.connections_max = x.one_in(4) ? 1 + x.below(4) : 1000;
         o.stream_buffer = x.one_in(2) ? chunk_large : 1024 + x.below(chunk_large - 1024);
         o.splice_pipes_max = x.one_in(2) ? 256 : x.below(3);

@@ -36,7 +36,7 @@ class Watched(Gateway):
 
     def _read_stdout(self):
         for text in self.process.stdout:
-            if end := re.search(r" end=(\w+) ", text):
+            if end := re.search(r'"cause":"(\w+)"', text):
                 self.ends[end[1]] += 1
                 self.lines += 1
             elif listening := LISTENING.fullmatch(text.rstrip("\n")):

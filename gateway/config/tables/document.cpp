@@ -43,10 +43,23 @@ constexpr config_field admin_section() {
     return f;
 }
 
+// The same.
+constexpr config_field tracing_section() {
+    config_field f = section<&doc::value, &config::tracing>(
+        "tracing", tables::tracing, "To which trace requests belong (W3C Trace Context), and what is told of them.");
+    f.open = [](void* o, const de&, string_view) -> void* {
+        tracing_options& t = static_cast<doc*>(o)->value.tracing;
+        t.enabled = true;
+        return &t;
+    };
+    return f;
+}
+
 constexpr config_field document_fields[] = {
     section<&doc::defaults>("defaults", tables::defaults, "Where the options of all others begin."),
     section<&doc::value, &config::server>("server", tables::server, "What the whole process shares."),
     admin_section(),
+    tracing_section(),
     required(not_empty(at_most(1000, sections<+listener_begin, &doc::value, &config::listeners>(
                                          "listeners", tables::listener, "Where clients come in.")))),
     required(not_empty(at_most(10'000, sections<+route_begin, &doc::value, &config::routes>(

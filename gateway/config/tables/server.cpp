@@ -21,6 +21,22 @@ constexpr config_field name_fields[] = {
     count<&no::tries>("tries", 1, 100, "Rounds over all servers."),
 };
 
+using lo = access_log_options;
+
+constexpr string_view log_formats[] = {"auto", "json", "text"};
+
+constexpr config_field access_log_fields[] = {
+    flag<&lo::enabled>("enabled", "Whether there is one."),
+    one_of<log_formats, &lo::format>("format", "json: an object per line. text: for people. auto: text to a terminal, "
+                                               "json to everything else."),
+    by_default("standard output",
+               text<&lo::path>("path", formats::file, "A file that is appended to; opened again at SIGUSR1.")),
+    or_none(time<&lo::interval>("interval", "How often what goes on for longer than this has a line before its end.")),
+    texts<&lo::redact_query>("redact_query", formats::parameter,
+                             "Parameters of the query whose values logs and traces leave out, in any case of letters; "
+                             "\"*\" for all."),
+};
+
 using sl = spool_limits;
 
 constexpr config_field spool_fields[] = {
@@ -49,7 +65,8 @@ constexpr config_field server_fields[] = {
     or_none(time<&so::loop_stall_threshold>(
         "loop_stall_threshold", "A worker that does not come back to its event loop for as long holds up all that it "
                                 "serves: that is told on standard error, with its stack. none: it is not watched.")),
-    flag<&so::access_log>("access_log", "A line per request on standard output."),
+    section<&so::access_log>("access_log", tables::access_log,
+                             "A line per request or tunnel. `true` and `false` turn it on and off."),
     count<&so::connections_max>("connections_max", 1, many,
                                 "Client connections per worker. More are answered 503, or reset on a tcp listener."),
     count<&so::connections_per_client_max>("connections_per_client_max", 0, many,
@@ -81,11 +98,39 @@ using ao = headgate::gateway::admin_options;
 constexpr config_field admin_fields[] = {
     text<&ao::listen>("address", formats::listen,
                       "Where it listens: address:port, [v6]:port, :port or unix:/path. Whoever can connect may do all "
-                      "there is to do."),
+                      "there is to do, unless there is a token."),
+    text<&ao::token_file>(
+        "token_file", formats::file,
+        "A file with the token that requests must have (Authorization: Bearer). Needed to listen "
+        "where others than this machine can connect. /livez, /readyz and the page's files need none."),
+};
+
+using to = tracing_options;
+
+constexpr string_view trusts[] = {"trusted_proxies", "all", "none"};
+
+constexpr config_field tracing_fields[] = {
+    text<&to::sampling>("sampling", formats::share,
+                        "The share of the traces that begin here which is recorded. What is continued is recorded if "
+                        "whoever asks records it."),
+    text<&to::collector>("collector", formats::collector,
+                         "Where spans are sent, by OTLP over HTTP: http://host:port. Without one, traces pass through "
+                         "and nothing is recorded."),
+    text<&to::service_name>("service_name", formats::any, "What the spans say that they are of (`service.name`)."),
+    headers<&to::headers>("headers", "Fields of each request to the collector."),
+    one_of<trusts, &to::trust>("trust",
+                               "Whose traces are continued: of the trusted_proxies of the listener, of all, or "
+                               "of none. For the others a trace is begun, and what they say of one is left "
+                               "out."),
+    time<&to::interval>("interval", "The longest that spans wait to be sent."),
+    time<&to::timeout>("timeout", "For the collector to answer."),
+    count<&to::queue_max>("queue_max", 100, 1'000'000, "Spans that wait for the collector. More are dropped."),
 };
 
 } // namespace
 
+constinit const config_table access_log{"the access log", "", access_log_fields, {}, "enabled", &built_in<lo>};
+constinit const config_table tracing{"tracing", "", tracing_fields, {}, "", &built_in<to>};
 constinit const config_table admin{"admin", "", admin_fields, {}, "", &built_in<ao>};
 constinit const config_table names{"resolver", "", name_fields, {}, "", &built_in<no>};
 constinit const config_table spool{"spool", "", spool_fields, {}, "", &built_in<sl>};

@@ -1,7 +1,9 @@
 """The gateway under test, as a process."""
 
 import dataclasses
+import json
 import os
+import pathlib
 import re
 import resource
 import signal
@@ -21,11 +23,24 @@ LOG = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (?P<status>\d{3}|-) (?P<method>\S+) (?P<target>\S+) "
     r"client=(?P<client>\S+) upstream=(?P<upstream>\S+) up=(?P<up>\d+) down=(?P<down>\d+) ms=(?P<ms>\d+\.\d{3}) "
     r"end=(?P<end>[a-z_]+) id=(?P<id>\S+)")
-ENDS = {
-    "complete", "client_closed", "client_reset", "client_idle", "client_slow_header", "client_protocol", "client_method",
-    "client_too_large", "client_denied", "client_rate", "route_busy", "no_route", "upstream_refused", "upstream_unreachable", "upstream_connect_timeout", "upstream_closed", "upstream_reset", "upstream_busy",
-    "upstream_circuit_open",
-    "upstream_timeout", "upstream_idle", "upstream_protocol", "query_failed", "file_error", "drained", "overloaded", "aborted_by_operator", "internal"}
+PAGE = pathlib.Path(__file__).resolve().parents[3] / "docs/access-log.md"
+PHASES = {"head", "queue", "connect", "send", "wait", "body", "linger", "tunnel"}
+
+
+def documented_causes():
+    """The causes as the page has them: name -> (side, phases)."""
+    rows = re.findall(r"^\| `(\w+)` \| (\w*) *\| ([^|]+) \|", PAGE.read_text().split("## Causes")[1].split("\n## ")[0], re.MULTILINE)
+    return {name: (side or None, PHASES if phases == "any" else set(phases.split(", "))) for name, side, phases in rows}
+
+
+CAUSES = documented_causes()
+KEYS = {
+    "time", "event", "kind", "id", "request_id", "trace_id", "route", "listener", "client", "client_port", "upstream",
+    "source", "method", "target", "status", "up_bytes", "down_bytes", "age_ms", "cause", "side", "phase", "attempts",
+    "head_ms", "queue_ms", "connect_ms", "tls_ms", "send_ms", "wait_ms", "first_byte_ms", "client_ms", "hold_ms",
+    "held_bytes", "held_max_bytes", "waits_ms", "stages"}
+STAGE_KEYS = {"name", "direction", "items", "bytes", "held_max_bytes", "waiting_for_source_ms", "working_ms",
+              "waiting_for_consumer_ms"}
 SANITIZER_REPORT = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|terminate called")
 
 
@@ -42,16 +57,66 @@ class LogLine:
     ms: float
     end: str
     id: str
+    all: dict = dataclasses.field(default=None, compare=False, repr=False)  # of a line in JSON, every key
 
     @classmethod
     def parse(cls, line):
+        if line.startswith("{"):
+            return cls.parse_json(line)
         found = LOG.fullmatch(line)
-        if not found or found["end"] not in ENDS:
+        if not found or found["end"] not in {*CAUSES, "-"}:
             raise AssertionError(f"malformed log line: {line!r}")
         values = found.groupdict()
         values["status"] = None if values["status"] == "-" else int(values["status"])
         values.update(up=int(values["up"]), down=int(values["down"]), ms=float(values["ms"]))
         return cls(**values)
+
+    @classmethod
+    def parse_json(cls, line):
+        """Strictly: the keys of the page, none else, and what the page says of them."""
+        line.encode("ascii")
+        is_ = json.loads(line, parse_constant=lambda text: bad(f"{text} is no JSON"), object_pairs_hook=once)
+        if is_["event"] == "dropped":
+            bad("lines were dropped: " + line)
+        if set(is_) != KEYS:
+            bad(f"keys {set(is_) ^ KEYS} of {line}")
+        if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", is_["time"]):
+            bad(f"time {is_['time']}")
+        if is_["event"] == "end":
+            side, phases = CAUSES[is_["cause"]]
+            if is_["side"] != side:
+                bad(f"side of {line}")
+            if is_["phase"] is not None and is_["phase"] not in phases:
+                bad(f"phase of {line}")
+        elif is_["event"] != "interim" or is_["cause"] is not None or is_["side"] is not None:
+            bad(line)
+        for key, value in is_.items():
+            if key.endswith("_ms") and key != "waits_ms" and value is not None and not 0 <= value < 1e9:
+                bad(f"{key} of {line}")
+        phases_ms = sum(is_[key] or 0 for key in ("head_ms", "queue_ms", "connect_ms", "send_ms", "wait_ms", "client_ms"))
+        if phases_ms > is_["age_ms"] + 1 or (is_["tls_ms"] or 0) > (is_["connect_ms"] or 0) + 1:
+            bad(f"phases of {line}")
+        for stage in is_["stages"] or ():
+            if set(stage) != STAGE_KEYS or stage["direction"] not in ("up", "down"):
+                bad(f"stage {stage} of {line}")
+        client = is_["client"]
+        if is_["client_port"]:
+            client = ("[%s]:%d" if ":" in client else "%s:%d") % (client, is_["client_port"])
+        return cls(time=is_["time"], status=is_["status"], method="tunnel" if is_["kind"] == "tunnel" else is_["method"] or "-",
+                   target=is_["target"] or "-", client=client or "-", upstream=is_["upstream"] or is_["source"] or "-",
+                   up=is_["up_bytes"], down=is_["down_bytes"], ms=is_["age_ms"], end=is_["cause"] or "-",
+                   id=is_["request_id"] or "-", all=is_)
+
+
+def bad(what):
+    raise AssertionError("malformed log line: " + what)
+
+
+def once(pairs):
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        bad(f"a key twice: {pairs}")
+    return found
 
 
 def limit(nofile, address_space, group):
@@ -80,6 +145,7 @@ class Gateway:
         self.pid = self.process.pid
         self.errors = []  # lines of stderr
         self.all_logs = []  # every access log line there ever was
+        self.interim_logs = []  # of what went on
         self.malformed = []
         self._unseen = []  # those that wait_for_log() has not given out
         self._lives = []
@@ -217,11 +283,12 @@ class Gateway:
             with self._changed:
                 try:
                     line = LogLine.parse(text)
-                except AssertionError:
-                    self.malformed.append(text)
+                except (AssertionError, ValueError, KeyError) as e:
+                    self.malformed.append(f"{text} ({e})")
                 else:
-                    self.all_logs.append(line)
-                    self._unseen.append(line)
+                    (self.interim_logs if line.end == "-" else self.all_logs).append(line)
+                    if line.end != "-":
+                        self._unseen.append(line)
                 self._changed.notify_all()
 
     def _read_stderr(self):

@@ -59,6 +59,12 @@ class RunCase(GatewayCase):
         self.gateway = Gateway("run", None, arguments=["-c", str(self.file)])
         self.leaks = eventually(lambda: LeakCheck(self.gateway, workers), 5, "the gateway is at rest when started")
 
+    def rest_is_now(self, workers=1):
+        """Connections to a database that are kept are no leak: what comes from here on must leave no more of them."""
+        self._close_clients()
+        self._clients.clear()
+        self.leaks = eventually(lambda: LeakCheck(self.gateway, workers), 5, "the gateway is at rest")
+
     def measure_between_checks(self):
         """With one worker. A health check or a lookup may have been under way when the gateway was measured: at rest
         there is none."""

@@ -1,0 +1,176 @@
+#include <headgate/core/race.hpp>
+#include <headgate/core/sleep.hpp>
+#include <headgate/http/client.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <exception>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <gateway/json_text.hpp>
+#include <gateway/trace/exporter.hpp>
+
+namespace headgate::gateway {
+
+namespace {
+
+constexpr std::string_view after = "]}]}]}";
+
+std::string attribute(std::string_view key, std::string_view value) {
+    std::string out = fmt::format(R"({{"key":"{}","value":{{"stringValue":")", key);
+    append_json_text(out, value);
+    return out + "\"}}";
+}
+
+std::string make_before(const tracing_options& o) {
+    return fmt::format(
+        R"({{"resourceSpans":[{{"resource":{{"attributes":[{},{},{},{{"key":"process.pid","value":{{"intValue":"{}"}}}}]}},)"
+        R"("scopeSpans":[{{"scope":{{"name":"headgate","version":"{}"}},"spans":[)",
+        attribute("service.name", o.service_name), attribute("service.version", HEADGATE_VERSION),
+        attribute("telemetry.sdk.name", "headgate"), ::getpid(), HEADGATE_VERSION);
+}
+
+std::string make_url(std::string_view collector) {
+    while (collector.ends_with('/')) collector.remove_suffix(1);
+    return std::string(collector) + "/v1/traces";
+}
+
+// OTLP: "Retryable Response Codes".
+bool may_be_sent_again(int status) { return status == 429 || status == 502 || status == 503 || status == 504; }
+
+// "partialSuccess": {"rejectedSpans": "3"}; a number with or without quotes.
+std::uint64_t rejected_spans(std::string_view body) {
+    constexpr std::string_view key = "\"rejectedSpans\"";
+    const std::size_t at = body.find(key);
+    if (at == std::string_view::npos) return 0;
+    body.remove_prefix(at + key.size());
+    body.remove_prefix(std::min(body.find_first_not_of(" \t\r\n:\""), body.size()));
+    std::uint64_t n = 0;
+    std::from_chars(body.data(), body.data() + body.size(), n);
+    return n;
+}
+
+duration seconds_of(std::string_view text) {
+    std::uint32_t n = 0;
+    std::from_chars(text.data(), text.data() + text.size(), n);
+    return std::chrono::seconds(n);
+}
+
+task<> until(abort_signal s) { co_await s.wait(); }
+task<> pause(duration d) { co_await sleep_for(d); }
+
+task<http::post_answer> post_within(http::post_request rq, duration limit) {
+    auto end = co_await race(
+        http::post(std::move(rq), {.connect_timeout = limit, .first_byte_timeout = limit, .idle_timeout = limit}),
+        pause(limit));
+    if (end.index() == 1) co_await fail(errc::timed_out, "it did not answer in time");
+    co_return std::get<0>(std::move(end));
+}
+
+} // namespace
+
+trace_exporter::trace_exporter(const tracing_options& o)
+    : tracer_(o, [this] { wake(); }), url_(make_url(o.collector)), before_(make_before(o)) {
+    waking_.self = this;
+    waking_.run = [](remote_job& j) {
+        auto& w = static_cast<waking&>(j);
+        w.posted = false;
+        if (w.self->awake_) w.self->awake_->abort();
+    };
+}
+
+void trace_exporter::wake() noexcept {
+    if (!waking_.posted.exchange(true)) main_->post_remote(waking_);
+}
+
+void trace_exporter::start(loop& main) {
+    main_ = &main;
+    awake_.emplace();
+    if (tracer_.options().collector.empty()) return;
+    sender_.spawn(keep_sending(), [](void*, const flow_error& e) {
+        fmt::print(stderr, "headgate: tracing: no more spans are sent: {}\n", e.message());
+    });
+}
+
+task<> trace_exporter::finish() {
+    stop();
+    for (;;) {
+        if (sending_.count == 0) sending_ = tracer_.take();
+        if (sending_.count == 0) co_return;
+        const attempt_end end = co_await send();
+        if (!end.done) counts_.given_up += sending_.count;
+        sending_ = {};
+    }
+}
+
+task<> trace_exporter::keep_sending() {
+    for (;;) {
+        co_await race(until(awake_->signal()), pause(tracer_.options().interval));
+        awake_.emplace();
+        co_await send_all();
+    }
+}
+
+task<> trace_exporter::send_all() {
+    for (;;) {
+        sending_ = tracer_.take();
+        if (sending_.count == 0) co_return;
+        for (int tried = 1;; ++tried) {
+            const attempt_end end = co_await send();
+            tell_dropped();
+            if (end.done) break;
+            if (tried == tries_max) {
+                counts_.given_up += sending_.count;
+                break;
+            }
+            co_await sleep_for(std::clamp(std::max(end.pause, pause_min * (1 << (tried - 1))), pause_min, pause_max));
+        }
+        sending_ = {};
+    }
+}
+
+task<trace_exporter::attempt_end> trace_exporter::send() {
+    const tracing_options& o = tracer_.options();
+    http::post_request rq{.url = url_, .content_type = "application/json", .headers = o.headers};
+    rq.body.reserve(before_.size() + sending_.spans.size() + after.size());
+    rq.body.append(before_).append(sending_.spans).append(after);
+    const auto end = co_await attempt(post_within(std::move(rq), o.timeout));
+    if (!end) {
+        tell("spans cannot be sent to " + url_ + ": " + end.error().message());
+        co_return attempt_end{};
+    }
+    if (end->status >= 200 && end->status <= 299) {
+        const std::uint64_t rejected = std::min<std::uint64_t>(rejected_spans(end->body), sending_.count);
+        counts_.rejected += rejected;
+        counts_.exported += sending_.count - rejected;
+        tell(rejected == 0 ? std::string() : url_ + " does not take all spans");
+        co_return attempt_end{.done = true};
+    }
+    tell(fmt::format("spans are not taken by {}: it answers {}", url_, end->status));
+    if (may_be_sent_again(end->status)) co_return attempt_end{.pause = seconds_of(end->retry_after)};
+    counts_.rejected += sending_.count;
+    co_return attempt_end{.done = true};
+}
+
+// Once for each thing that is not as it should be, and once when all is well again.
+void trace_exporter::tell(std::string what) {
+    if (what == told_) return;
+    if (what.empty())
+        fmt::print(stderr, "headgate: tracing: spans are sent again\n");
+    else
+        fmt::print(stderr, "headgate: tracing: {}\n", what);
+    told_ = std::move(what);
+}
+
+void trace_exporter::tell_dropped() {
+    const std::uint64_t dropped = tracer_.counted().dropped;
+    if (dropped == dropped_told_) return;
+    fmt::print(stderr, "headgate: tracing: {} spans dropped: more than the collector has taken\n",
+               dropped - dropped_told_);
+    dropped_told_ = dropped;
+}
+
+} // namespace headgate::gateway
