@@ -5,6 +5,8 @@
 #include <array>
 #include <tuple>
 
+#include <fmt/format.h>
+
 #include <gateway/path.hpp>
 #include <gateway/route_table.hpp>
 
@@ -100,7 +102,7 @@ std::vector<std::string> places_of(const route_match& m) {
     std::vector<std::string> places;
     for (const std::string& host : hosts_of(m)) {
         if (m.path)
-            for (const std::string& path : paths_of(m)) places.push_back(host + " =" + path);
+            for (const std::string& path : paths_of(m)) places.push_back(fmt::format("{} ={}", host, path));
         else
             places.push_back(host + " ^" + (m.path_prefix ? prefix_key(*m.path_prefix) : ""));
     }

@@ -90,7 +90,8 @@ upstreams: {files: {endpoints: ["127.0.0.1:${origin.address().port}"]}}
         const begun = performance.now();
         await culprit("/endless").waitFor();
         const took = performance.now() - begun;
-        assert.ok(took < STALLED_MS + 2 * SECOND, `it took ${took} ms`); // a second for the next event, one for the page
+        // A second for the next event, and one for the page; the rest is for a machine that does other things.
+        assert.ok(took < STALLED_MS + 15 * SECOND, `it took ${took} ms`);
         assert.equal(await culprit("/endless").count(), 1);
         assert.match(await culprit("/endless").textContent(), /client 127\.0\.0\.1/);
         assert.match(await culprit("/endless").locator(".stage-words").textContent(), /^takes nothing: \d/);

@@ -103,13 +103,13 @@ protected:
     }
     std::expected<rows_seen, flow_error> read(std::string sql, std::vector<parameter> values = {},
                                               query_options o = {}) {
-        return l.run(read_all(&*db, std::move(sql), std::move(values), o));
+        return l.run(read_all(&*db, std::move(sql), std::move(values), std::move(o)));
     }
     std::expected<std::string, flow_error> copy(std::string sql, csv_options f = {}, query_options o = {}) {
-        return l.run(copy_all(&*db, std::move(sql), std::move(f), o));
+        return l.run(copy_all(&*db, std::move(sql), std::move(f), std::move(o)));
     }
     flow_error error_of_reading(std::string sql, query_options o = {}) {
-        auto r = read(std::move(sql), {}, o);
+        auto r = read(std::move(sql), {}, std::move(o));
         if (r) ADD_FAILURE() << "it has not failed";
         return r ? flow_error{} : r.error();
     }

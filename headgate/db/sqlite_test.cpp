@@ -74,10 +74,10 @@ protected:
     }
     std::expected<rows_seen, flow_error> read(std::string sql, std::vector<parameter> values = {},
                                               query_options o = {}) {
-        return l.run(read_all(&*lite, std::move(sql), std::move(values), o));
+        return l.run(read_all(&*lite, std::move(sql), std::move(values), std::move(o)));
     }
     flow_error failure_of_reading(std::string sql, query_options o = {}) {
-        auto r = read(std::move(sql), {}, o);
+        auto r = read(std::move(sql), {}, std::move(o));
         if (r) ADD_FAILURE() << "it has not failed";
         return r ? flow_error{} : r.error();
     }

@@ -151,7 +151,7 @@ int run(std::string_view path, std::uint64_t times) {
     } else {
         return 2;
     }
-    const auto each = [&](std::uint64_t n) { return static_cast<double>(n) / static_cast<double>(times / 2); };
+    const auto each = [&](std::uint64_t n) { return 2 * static_cast<double>(n) / static_cast<double>(times); };
     std::printf("{\"allocations\": %.3g, \"reads\": %.3g, \"writes\": %.3g, \"waits\": %.3g, \"other_calls\": %.3g, "
                 "\"clock_reads\": %.3g}\n",
                 each(u.allocations), each(u.reads), each(u.writes), each(u.waits), each(u.others), each(u.clocks));
