@@ -1,4 +1,4 @@
-#include <functional>
+#include <cstdint>
 #include <map>
 #include <unordered_map>
 
@@ -18,8 +18,9 @@ struct tree {
 };
 
 bool lies_in(const void* p, const stack_frame& f) {
-    const std::less<const void*> before;
-    return !before(p, f.frame) && before(p, static_cast<const char*>(f.frame) + f.bytes);
+    const auto at = reinterpret_cast<std::uintptr_t>(p);
+    const auto begin = reinterpret_cast<std::uintptr_t>(f.frame);
+    return at >= begin && at - begin < f.bytes;
 }
 
 // In the order in which they come first. One that serves a flow is like no other.
