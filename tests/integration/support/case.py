@@ -44,12 +44,13 @@ class LeakCheck:
         eventually(idle, within * SLACK, "the gateway is idle")
 
     def wait_rest(self, within=GONE):
-        """Everything is as it was, but for the pipes that are kept for reuse."""
+        """Everything is as it was, but for the pipes that are kept for reuse. There may be fewer: on a busy machine the
+        gateway may have been measured while a report of a held-up worker was written, which has a pipe."""
 
         def at_rest():
             now = self._counts()
             pipes = now["pipe_descriptors"] - self.rest["pipe_descriptors"]
-            assert 0 <= pipes <= 2 * PIPES_IDLE_MAX * self.workers, f"{pipes} descriptors of pipes more than at rest"
+            assert pipes <= 2 * PIPES_IDLE_MAX * self.workers, f"{pipes} descriptors of pipes more than at rest"
             now["pipe_descriptors"] -= pipes
             now["descriptors"] -= pipes if now["descriptors"] != self.rest["descriptors"] else 0
             more = {k: f"{self.rest[k]} -> {v}" for k, v in now.items() if v != self.rest[k]}
