@@ -105,6 +105,8 @@ void add_server_options(CLI::App& app, server_options& o) {
     add_count(app, "--connections-max", o.connections_max, 1, "Client connections per worker; more get 503");
     add_bytes(app, "--stream-buffer", o.stream_buffer, 4096, 64 << 20,
               "The most bytes copied through memory per stream and direction");
+    add_bytes(app, "--slow-stream-bytes", o.slow_stream_bytes, 64 << 10, 1 << 30,
+              "The most that the kernel holds of a stream that is taken more slowly than it comes");
     add_parsed(app, "--memory-limit", o.memory_limit, parse_memory_limit,
                "What all streams together hold in buffers; near it they get smaller ones, at it new requests get 503")
         ->type_name("SIZE|none")

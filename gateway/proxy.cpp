@@ -159,7 +159,7 @@ bool proxy::counts(const peer_address& from) const noexcept {
 }
 
 // Is told for whom the connection is, and speaks TLS, if the listener does. Gives whether the connection may be served.
-task<bool> proxy::open(socket& client, client_peer& peer, identity& who) {
+[[gnu::noinline]] task<bool> proxy::open(socket& client, client_peer& peer, identity& who) {
     const std::shared_ptr<const served> now = current();
     const snapshot::entrance* here = now->shared->find(listener_);
     if (!here) co_return false;
@@ -183,28 +183,47 @@ task<bool> proxy::open(socket& client, client_peer& peer, identity& who) {
     co_return true;
 }
 
-// While it waits for a request it keeps nothing of the configuration, which may change meanwhile.
+// While it waits for a request it keeps nothing of the configuration, which may change meanwhile. What it does before
+// and after has frames of its own, which the compiler must not make part of this one: it is what an idle connection
+// costs.
 task<> proxy::serve(socket client, client_peer peer) {
     const presence counted(*this);
     identity who{.address = peer};
     if (!co_await open(client, peer, who)) co_return;
-    http::inbound in;
-    duration idle_timeout{}; // of the client, when it takes the end of the connection
-    for (std::size_t requests = 0;; ++requests) {
-        if (in.empty()) {
-            const snapshot::entrance* here = current()->shared->find(listener_);
-            if (!here || (last && requests != 0)) break; // the listener is gone
-            const http_options& o = here->config->http;
-            duration limit = requests == 0 ? o.header_timeout : o.keep_alive_timeout;
-            if (last || worker_.draining()) limit = std::min(limit, last_call);
+    for (std::size_t requests = 0;;) {
+        const duration limit = wait_limit(requests);
+        if (limit == duration::zero()) break;
+        {
             const idle_connection idle(worker_, client, this);
-            idle_timeout = o.client_idle_timeout;
-            if (const auto ready = co_await client.readable(limit); !ready) break;
+            if (!co_await client.readable(limit)) break;
         }
-        if (!co_await serve_request(client, in, who, requests + 1) || worker_.draining()) break;
+        if (!co_await serve_requests(client, who, requests)) break;
     }
-    // With TLS, an answer that ends with the connection is whole only if that is said.
-    if (client && !client.plain()) static_cast<void>(co_await finish(client, idle_timeout));
+    if (client && !client.plain()) co_await say_end(client);
+}
+
+// How long a connection that has carried so many may wait for its next request; zero if the listener is gone.
+duration proxy::wait_limit(std::size_t requests) const noexcept {
+    const snapshot::entrance* here = current()->shared->find(listener_);
+    if (!here || (last && requests != 0)) return duration::zero();
+    const http_options& o = here->config->http;
+    const duration limit = requests == 0 ? o.header_timeout : o.keep_alive_timeout;
+    return last || worker_.draining() ? std::min(limit, last_call) : limit;
+}
+
+// Serves what the client sends without a pause. Gives whether the connection may wait for more.
+[[gnu::noinline]] task<bool> proxy::serve_requests(socket& client, const identity& who, std::size_t& requests) {
+    http::inbound in;
+    do {
+        if (!co_await serve_request(client, in, who, ++requests) || worker_.draining()) co_return false;
+    } while (!in.empty());
+    co_return true;
+}
+
+// With TLS, an answer that ends with the connection is whole only if that is said.
+[[gnu::noinline]] task<> proxy::say_end(socket& client) const {
+    const snapshot::entrance* here = current()->shared->find(listener_);
+    static_cast<void>(co_await finish(client, here ? here->config->http.client_idle_timeout : last_call));
 }
 
 // Gives whether the connection may carry another request.

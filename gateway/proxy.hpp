@@ -31,6 +31,9 @@ private:
         bool tls = false;                             // the client spoke TLS, with us or with a proxy that says so
     };
     task<bool> open(socket& client, client_peer& peer, identity& who);
+    duration wait_limit(std::size_t requests) const noexcept;
+    task<bool> serve_requests(socket& client, const identity& who, std::size_t& requests);
+    task<> say_end(socket& client) const;
     task<bool> serve_request(socket& client, http::inbound& in, const identity& who, std::size_t number);
     task<bool> read_head(request& rq);
     void take_head(request& rq);

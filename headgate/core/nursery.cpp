@@ -4,16 +4,11 @@ namespace headgate {
 
 // A root is the flow of its work. When the work ends it runs itself as the very next thing, as a failed flow does, and
 // is released there: never from inside one of its own frames.
-struct nursery::root : flow {
+struct nursery::root : nursery::link, flow {
     static void* operator new(std::size_t bytes) { return allocate_frame(bytes); }
     static void operator delete(void* p, std::size_t bytes) noexcept { free_frame(p, bytes); }
 
-    struct link : list_node {
-        root* self = nullptr;
-    };
-
     nursery* home = nullptr;
-    link in_home;
     place at;
     task<> work;
     void (*on_failure)(void*, const flow_error&) = nullptr;
@@ -29,7 +24,6 @@ struct nursery::root : flow {
 void nursery::spawn(task<> work, void (*failed)(void*, const flow_error&), void* context) {
     auto* r = new root;
     r->home = this;
-    r->in_home.self = r;
     r->at.of = r;
     r->work = std::move(work);
     r->on_failure = failed;
@@ -39,7 +33,7 @@ void nursery::spawn(task<> work, void (*failed)(void*, const flow_error&), void*
         if (self.failed_itself() && self.on_failure) self.on_failure(self.context, self.error());
         self.home->release(self);
     };
-    roots_.push_front(r->in_home);
+    roots_.push_front(static_cast<link&>(*r));
     ++size_;
     promise_base& p = r->work.handle().promise();
     p.at = &r->at;
@@ -49,14 +43,14 @@ void nursery::spawn(task<> work, void (*failed)(void*, const flow_error&), void*
 }
 
 void nursery::release(root& r) noexcept {
-    r.in_home.unlink();
+    r.link::unlink();
     delete &r;
     --size_;
     if (size_ == 0 && waiter_) executor::current().post(*std::exchange(waiter_, nullptr));
 }
 
 void nursery::clear() noexcept {
-    while (roots_.linked()) release(*static_cast<root::link&>(*roots_.next).self);
+    while (roots_.linked()) release(static_cast<root&>(static_cast<link&>(*roots_.next)));
 }
 
 } // namespace headgate

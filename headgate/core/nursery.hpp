@@ -32,6 +32,7 @@ public:
     drained_awaiter drained() noexcept;
 
 private:
+    struct link : list_node {};
     struct root;
     void release(root& r) noexcept;
 

@@ -43,6 +43,7 @@ struct slot {
     bool writable = false;
     bool peer_closed = false; // the peer has ended its direction, or is gone
     bool broken = false;      // error or hang-up: nothing more can be sent
+    bool keeps_up = false;    // whoever is at the other end has taken a stream as fast as it came: see kernel_share.hpp
     io_wait* reading = nullptr;
     io_wait* writing = nullptr;
     io_wait* hanging_up = nullptr;
@@ -97,8 +98,8 @@ public:
     // Runs `job` on this loop's thread. The only member that other threads may call.
     void post_remote(remote_job& job) noexcept;
 
-    // How often the loop has begun or ended to wait, so far: odd while it runs something. For other threads, which see in
-    // it whether the loop moves.
+    // How often the loop has begun or ended to wait, so far: odd while it runs something. For other threads, which see
+    // in it whether the loop moves.
     std::uint64_t heartbeat() const noexcept { return heartbeat_.load(std::memory_order_relaxed); }
 
     // Before a job is given to another thread that will post it here, and when it has come back: the loop is not
