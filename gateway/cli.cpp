@@ -68,6 +68,14 @@ std::expected<std::size_t, std::string> parse_memory_limit(std::string_view text
     return n;
 }
 
+std::expected<std::size_t, std::string> parse_slow_stream_bytes(std::string_view text) {
+    auto n = parse_bytes_or_none(text);
+    if (n && *n != unlimited && (*n < slow_stream_bytes_min || *n > slow_stream_bytes_max))
+        return std::unexpected(fmt::format("it must be from {} to {}, or none", format_bytes(slow_stream_bytes_min),
+                                           format_bytes(slow_stream_bytes_max)));
+    return n;
+}
+
 std::expected<access_log_options, std::string> parse_access_log(std::string_view text) {
     access_log_options o;
     if (text == "off")
@@ -132,6 +140,10 @@ void add_server_options(CLI::App& app, server_options& o) {
     add_count(app, "--connections-max", o.connections_max, 1, "Client connections per worker; more get 503");
     add_bytes(app, "--stream-buffer", o.stream_buffer, 4096, 64 << 20,
               "The most bytes copied through memory per stream and direction");
+    add_parsed(app, "--slow-stream-bytes", o.slow_stream_bytes, parse_slow_stream_bytes,
+               "The most that the kernel holds of a stream that is taken more slowly than it comes, up to 1GiB")
+        ->type_name("SIZE|none")
+        ->default_str(format_bytes(o.slow_stream_bytes));
     add_parsed(app, "--memory-limit", o.memory_limit, parse_memory_limit,
                "What all streams together hold in buffers; near it they get smaller ones, at it new requests get 503")
         ->type_name("SIZE|none")

@@ -51,7 +51,7 @@ public:
     // counted, and nobody is with `counts` false.
     client_peer(const peer_address& a, client_table* table, bool counts = true);
     client_peer(client_peer&& o) noexcept
-        : peer_address(o), table_(o.table_), counted_(std::exchange(o.counted_, false)), admitted_(o.admitted_) {}
+        : peer_address(o), counted_(std::exchange(o.counted_, false)), admitted_(o.admitted_), table_(o.table_) {}
     client_peer& operator=(client_peer&&) = delete;
     ~client_peer() { leave(); }
     explicit operator bool() const noexcept { return admitted_; }
@@ -66,9 +66,9 @@ private:
         if (std::exchange(counted_, false)) table_->leave(ip);
     }
 
-    client_table* table_;
-    bool counted_ = false;
+    bool counted_ = false; // this and the next lie in what the address leaves of a word: there is one per connection
     bool admitted_ = true;
+    client_table* table_;
 };
 
 } // namespace headgate::gateway

@@ -31,7 +31,10 @@ task<> direction(duplex& d, progress& p, party sender) {
         early->consume(n);
         total += n;
     }
-    const relay_limits limits{.buffer_bytes = d.on.options().stream_buffer, .pipes = &d.on.pipes(), .total = &total};
+    const relay_limits limits{.buffer_bytes = d.on.options().stream_buffer,
+                              .sink = bounded({}, d.on.options()),
+                              .pipes = &d.on.pipes(),
+                              .total = &total};
     const outcome o =
         co_await pipeline((up ? d.flow.up() : d.flow.down()).watched(), tunnel_source{&from, limits}, tunnel_sink{&to});
     if (!o) {

@@ -18,6 +18,8 @@ struct route {
     std::string_view matched_prefix; // what replace_prefix stands for
     const spool_options* spool;      // if it reads ahead of the client
 
+    pace_limits client_pace() const { return bounded(options.client_pace(), on.options()); }
+    pace_limits upstream_pace() const { return bounded(options.upstream_pace(), on.options()); }
     relay_limits limits(pace_limits source, pace_limits sink, byte_rate& rate, std::uint64_t& total) const {
         return {.buffer_bytes = on.options().stream_buffer,
                 .source = source,

@@ -88,6 +88,7 @@ struct server_options {
     std::size_t stream_buffer = 64 * 1024;      // the most bytes a stream holds per direction while copying
     std::size_t memory_limit = 0;               // of all buffers of all workers; 0: half of what the machine has
     std::size_t splice_pipes_max = 256;         // per worker; streams beyond copy
+    std::size_t slow_stream_bytes = 512 * 1024; // most that the kernel holds of one that is slower than its source
     name_options resolver{};
     spool_limits spool{};
     tcp_liveness alive{.probe_after = 60s}; // of connections to clients and to upstreams
@@ -98,7 +99,15 @@ struct server_options {
 };
 
 inline constexpr std::size_t memory_limit_min = 8 * 1024 * 1024;
+inline constexpr std::size_t slow_stream_bytes_min = 64 * 1024;
+inline constexpr std::size_t slow_stream_bytes_max = 1024 * 1024 * 1024;
 inline constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
+
+// The same, of a stream that the kernel may hold no more of than it should of slow ones.
+inline pace_limits bounded(pace_limits l, const server_options& o) noexcept {
+    l.kernel_max = o.slow_stream_bytes == unlimited ? 0 : o.slow_stream_bytes;
+    return l;
+}
 
 // A time without a word on "idle" is absolute; an idle time counts from the last byte that moved, and only while it is
 // the peer that is waited for.

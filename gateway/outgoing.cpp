@@ -82,7 +82,7 @@ task<> outgoing::upload(request& rq, const route& r, upstream_lease& up) {
     http::chunked_decoder own(r.options.chunks);
     body_framing rest = rq.framing;
     if (rest.how == body_framing::kind::length) rest.length -= rq.up;
-    const pace_limits upstream = r.options.upstream_pace();
+    const pace_limits upstream = r.upstream_pace();
     byte_rate rate(r.options.request_rate_max);
     const auto sent =
         co_await pipeline(rq.flow.up().watched(),

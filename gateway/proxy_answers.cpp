@@ -176,7 +176,8 @@ task<> proxy::answer(request& rq, int status, std::string detail, bool may_go_on
 task<> proxy::send(request& rq, chunk answer) {
     rq.down = answer.size() - (answer.text().find("\r\n\r\n") + 4);
     if (rq.flow.kind != flow_kind::request && rq.why == cause::complete) rq.flow.enter(flow_phase::body);
-    if (!co_await rq.client.write_all(answer.text(), rq.entrance.config->http.client_idle_timeout))
+    const followed_by next = rq.persistent ? followed_by::anything : followed_by::more;
+    if (!co_await rq.client.write_all(answer.text(), rq.entrance.config->http.client_idle_timeout, next))
         rq.persistent = false;
 }
 

@@ -175,20 +175,21 @@ task<bool> send_response(request& rq, const route& r, upstream_lease& up, retry_
     if (r.spool) {
         co_await send_spooled(rq, r, {up, share, from, at_hand, reusable}, to, std::move(out), coding);
     } else if (!coding.empty()) {
-        co_await send_compressed(rq, r, up, from,
-                                 http::body_sink(rq.client, to, std::move(out), r.options.client_pace()), coding);
+        co_await send_compressed(rq, r, up, from, http::body_sink(rq.client, to, std::move(out), r.client_pace()),
+                                 coding);
     } else if (at_hand) {
         const std::string_view body = up.in().bytes().substr(0, length);
         const bool joined = join(out, body);
         std::array<iovec, 2> parts{{{out.data(), out.size()}, {const_cast<char*>(body.data()), body.size()}}};
         const auto written =
-            co_await rq.client.write_all(std::span(parts.data(), joined ? 1 : 2), r.options.client_idle_timeout);
+            co_await rq.client.write_all(std::span(parts.data(), joined ? 1 : 2), r.options.client_idle_timeout,
+                                         rq.persistent ? followed_by::anything : followed_by::more);
         if (!written) co_await fail(written.error(), client_side);
         up.in().consume(length);
         rq.down = length;
     } else {
         http::chunked_decoder decoder(r.options.chunks);
-        const pace_limits client = r.options.client_pace();
+        const pace_limits client = r.client_pace();
         byte_rate rate(r.options.response_rate_max);
         const auto sent =
             co_await pipeline(rq.flow.down().watched(),

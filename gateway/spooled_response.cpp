@@ -111,7 +111,7 @@ task<> send_at_hand(request& rq, const route& r, arriving_response from, chunk h
 task<> send_spooled(request& rq, const route& r, arriving_response from, body_framing to, chunk head,
                     std::string_view coding) {
     if (from.at_hand && coding.empty()) co_return co_await send_at_hand(rq, r, from, std::move(head));
-    http::body_sink body(rq.client, to, std::move(head), r.options.client_pace());
+    http::body_sink body(rq.client, to, std::move(head), r.client_pace());
     http::chunked_decoder decoder(r.options.chunks);
     upstream_body source{
         .body = {.from = &from.up.connection(),

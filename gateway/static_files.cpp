@@ -254,7 +254,7 @@ task<> send_file(request& rq, const file_route& r, found_file f, int status) {
     if (head.empty()) co_await fail(errc::failed, side::source, "the head cannot be written");
     rq.status = status;
     rq.answered = true;
-    const pace_limits pace = r.action.client_pace();
+    const pace_limits pace = bounded(r.action.client_pace(), r.on.options());
     rq.flow.enter(flow_phase::body);
     if (status == 304 || rq.verb == http::method::head || c.length == 0) {
         const auto written = co_await rq.client.write_all(head.text(), pace.idle);

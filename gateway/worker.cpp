@@ -44,7 +44,7 @@ upstream_surroundings surroundings_of(const server_options& o) {
 } // namespace
 
 idle_connection::idle_connection(worker& w, socket& client, const service* home) noexcept
-    : client_(client), home_(home) {
+    : client_(client.state()), home_(home) {
     w.idle_.push_front(*this);
 }
 
@@ -200,7 +200,7 @@ void worker::close_doors(std::vector<std::unique_ptr<door>>& doors, service& s) 
 void worker::close_idle(const service* home) noexcept {
     for (list_node* i = idle_.next; i != &idle_; i = i->next) {
         const auto& c = *static_cast<idle_connection*>(i);
-        if (!home || c.home_ == home) loop_.os().shutdown(c.client_.fd(), SHUT_RD);
+        if (!home || c.home_ == home) loop_.os().shutdown(c.client_.fd, SHUT_RD);
     }
 }
 

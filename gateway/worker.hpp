@@ -60,7 +60,7 @@ public:
 
 private:
     friend worker;
-    socket& client_;
+    const slot& client_;
     const service* home_;
 };
 

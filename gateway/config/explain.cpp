@@ -233,6 +233,7 @@ private:
         } else if (const auto* s = std::get_if<static_action>(&action)) {
             print("  serves files below {}\n\n  settings of the route {}\n", s->root, c_.routes[r].name);
             options(tables::static_files, s, path_of(path, "static"), {});
+            buffers();
         } else if (const auto* e = std::get_if<export_action>(&action)) {
             print("  answers with the rows of a query to the source {} ({})\n", e->source,
                   place(path_of("sources", e->source)));
@@ -240,6 +241,7 @@ private:
                 print("    :{} is {}, from {}\n", p.name, p.type, described(p));
             print("\n  settings of the route {}\n", c_.routes[r].name);
             options(tables::export_rows, e, path_of(path, "export"), {});
+            buffers();
         } else if (const auto* p = std::get_if<proxy_action>(&action)) {
             for (const weighted_upstream& w : p->upstreams) explain_upstream(w, p->upstreams.size() > 1);
             if (p->fallback) {
@@ -249,11 +251,13 @@ private:
             print("\n  limits of the route {}\n", c_.routes[r].name);
             options(tables::proxy_options, &p->options, path_of(path, "proxy"), "defaults.proxy");
             limits_of(p->upstreams);
+            buffers();
         } else if (const auto* t = std::get_if<tcp_action>(&action)) {
             for (const weighted_upstream& w : t->upstreams) explain_upstream(w, t->upstreams.size() > 1);
             print("\n  limits of the route {}\n", c_.routes[r].name);
             options(tables::tcp_options, t, path_of(path, "tcp"), "defaults.tcp");
             limits_of(t->upstreams);
+            buffers();
         }
     }
 
@@ -296,14 +300,27 @@ private:
                 options(*f.table, f.peek(object), path_of(own, f.key), path_of(defaults, f.key), key + ".");
                 continue;
             }
-            std::string from = place(path_of(own, f.key));
-            if (from.empty())
-                if (from = place(path_of(defaults, f.key)); !from.empty()) from += ", defaults";
-            std::string value = write_scalar(f, f.load(object));
             const bool secret = f.key == "secret" || (&table == &tables::tracing && f.key == "headers");
-            if (secret && !value.empty()) value = "(not shown)";
-            print("    {:<36}{:<11} {}\n", key, value.empty() ? "-" : value, from.empty() ? "built in" : from);
+            option(f, object, own, defaults, key, secret);
         }
+    }
+
+    void option(const config_field& f, const void* object, const std::string& own, const std::string& defaults,
+                const std::string& key, bool secret = false) {
+        std::string from = place(path_of(own, f.key));
+        if (from.empty())
+            if (from = place(path_of(defaults, f.key)); !from.empty()) from += ", defaults";
+        std::string value = write_scalar(f, f.load(object));
+        if (secret && !value.empty()) value = "(not shown)";
+        print("    {:<36}{:<11} {}\n", key, value.empty() ? "-" : value, from.empty() ? "built in" : from);
+    }
+
+    // What the server allows each stream.
+    void buffers() {
+        print("\n  buffers of each stream\n");
+        for (const config_field& f : tables::server.fields)
+            if (f.key == "stream_buffer" || f.key == "slow_stream_bytes")
+                option(f, &c_.server, "server", {}, std::string(f.key));
     }
 
     const config& c_;

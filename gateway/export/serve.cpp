@@ -200,7 +200,8 @@ task<> serve_export(request& rq, export_route r, export_plan plan, export_counts
                       std::move(plan.values),
                       {.timeout = a.timeout, .batch_bytes = memory_share(row_batch::usual_bytes)}};
     if (plan.format == export_format::csv) from.options.csv = a.csv;
-    export_sink to(rq, http::body_sink(rq.client, framing, std::move(head), a.client_pace()), counts, plan.trailers);
+    export_sink to(rq, http::body_sink(rq.client, framing, std::move(head), bounded(a.client_pace(), r.on.options())),
+                   counts, plan.trailers);
     const row_limit rows{counts, a.rows_max};
     const byte_limit bytes{counts, a.bytes_max};
     const spooled spool(a.spool_memory, a.spool_disk, r.spool);

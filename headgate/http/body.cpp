@@ -5,11 +5,18 @@
 #include <array>
 #include <cerrno>
 
+#include <fcntl.h>
+
 namespace headgate::http {
 
 namespace {
 
 constexpr std::size_t first_buffer = 16 * 1024;
+// Of a chunk that has at least so much to come the payload is moved by the kernel, as long as it comes in large pieces.
+constexpr std::size_t large_chunk = 128 * 1024;
+constexpr std::size_t small_piece = 8 * 1024;
+// What is read at once where the framing between two such chunks is due: what comes with it of the next is copied.
+constexpr std::size_t framing_read = 64;
 
 bool plain(const body_framing& f) { return f.how != body_framing::kind::chunked; }
 
@@ -46,6 +53,14 @@ public:
     bool may_skip() const noexcept { return !copy_ || !copy_->whole(); }
     void skip(std::uint64_t n) noexcept {
         if (framing_.how == body_framing::kind::length) left_ -= n;
+        if (framing_.how != body_framing::kind::chunked) return;
+        decoder_->skip_payload(n);
+        room_ -= n;
+    }
+    // What is still to come of the chunk that has begun, if all of it is allowed.
+    std::uint64_t in_chunk() const noexcept {
+        const std::uint64_t rest = framing_.how == body_framing::kind::chunked ? decoder_->payload_remaining() : 0;
+        return rest <= room_ ? rest : 0;
     }
     // The connection has ended: whether the body may end so.
     bool end_of_connection() noexcept {
@@ -152,16 +167,57 @@ task<> body_sink::write(std::span<const std::string_view> pieces, bool last, std
     }
     written_ += payload;
     if (n == 0) co_return;
+    co_await send(std::span(parts.data(), n), payload, followed_by::anything);
+    head_ = chunk();
+}
+
+task<> body_sink::send(std::span<iovec> parts, std::size_t payload, followed_by next) {
     pace_.wait();
     for (;;) {
-        const auto written = co_await to_->write_all(std::span(parts.data(), n), pace_.look_after());
+        const auto written = co_await to_->write_all(parts, pace_.look_after(), next);
         if (written) break;
         if (written.error() != errc::timed_out) co_await fail(written.error(), side::sink);
         if (const auto idle = pace_.look(*to_)) co_await fail(idle, side::sink);
     }
     if (const auto slow = pace_.moved(*to_, payload))
         co_await fail(slow, side::sink, "it is slower than the minimum rate");
-    head_ = chunk();
+}
+
+task<> body_sink::splice(pipe_lease& pipe, joint& out) {
+    kernel& os = loop::current().os();
+    const memory_charge in_kernel(pipe.bytes);
+    const held_bytes held(out, pipe.bytes);
+    const bool chunked = framing_.how == body_framing::kind::chunked;
+    out.begin_pull(executor::current().turn_time());
+    if (chunked) {
+        std::array<char, chunk_header_max> header;
+        iovec begin{header.data(), write_chunk_header(header, pipe.bytes)};
+        co_await send(std::span(&begin, 1), 0, followed_by::more);
+    }
+    pace_.wait();
+    const unsigned more = chunked ? SPLICE_F_MORE : 0;
+    while (pipe.bytes != 0) {
+        const ssize_t n = os.splice(pipe.read_end(), to_->fd(), pipe.bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK | more);
+        if (n > 0) {
+            const auto moved = static_cast<std::size_t>(n);
+            pipe.bytes -= moved;
+            written_ += moved;
+            out.set_held(pipe.bytes);
+            out.moved(moved);
+            if (const auto slow = pace_.moved(*to_, moved))
+                co_await fail(slow, side::sink, "it is slower than the minimum rate");
+            continue;
+        }
+        if (n != -EAGAIN) co_await fail(system_error_code(n == 0 ? EPIPE : static_cast<int>(-n)), side::sink);
+        to_->state().writable = false;
+        while (!co_await to_->writable(pace_.look_after()))
+            if (const auto idle = pace_.look(*to_)) co_await fail(idle, side::sink);
+    }
+    if (chunked) {
+        iovec end{const_cast<char*>(chunk_end.data()), chunk_end.size()};
+        co_await send(std::span(&end, 1), 0, followed_by::anything);
+    }
+    out.stop(executor::current().turn_time());
 }
 
 namespace {
@@ -229,6 +285,49 @@ task<> relay_available(body_source& s, body_sink& sink, unframer& body, joint& o
     if (s.limits.rate) s.limits.rate->moved(payload);
 }
 
+// Has the kernel move what is left of the chunk that has begun, each piece of it that is there at one time as a chunk.
+// Gives false if that is not worth while, or there is no pipe: then the rest is to be copied.
+task<bool> relay_chunk(body_source& s, body_sink& sink, unframer& body, source_pace& pace, joint& out) {
+    kernel& os = loop::current().os();
+    int small = 0;
+    while (body.in_chunk() != 0) {
+        if (const duration pause = s.limits.pause(); pause != duration::zero()) co_await sleep_for(pause);
+        pace.wait();
+        if (const auto ready = co_await s.from->readable(pace.idle()); !ready)
+            co_await fail(idle_if_timed_out(ready.error()), side::source);
+        pipe_lease pipe = s.limits.pipes->borrow();
+        if (!pipe) {
+            s.limits.pipes = nullptr;
+            co_return false;
+        }
+        const std::size_t most = std::min({memory_share(s.limits.pipes->pipe_bytes()), s.limits.slice(), sink.slice()});
+        const std::size_t want = std::min<std::uint64_t>(most, body.in_chunk());
+        const ssize_t n = os.splice(s.from->fd(), pipe.write_end(), want, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        if (n == -EAGAIN) {
+            s.from->state().readable = false;
+            continue;
+        }
+        if (n < 0) co_await fail(system_error_code(static_cast<int>(-n)), side::source);
+        if (n == 0) co_await fail(errc::premature_close, side::source);
+        pipe.bytes = static_cast<std::size_t>(n);
+        if (const auto slow = pace.moved(pipe.bytes))
+            co_await fail(slow, side::source, "it is slower than the minimum rate");
+        const std::size_t moved = pipe.bytes;
+        co_await sink.splice(pipe, out);
+        body.skip(moved);
+        if (s.limits.total) *s.limits.total += moved;
+        if (s.limits.rate) s.limits.rate->moved(moved);
+        small = moved < small_piece && body.in_chunk() != 0 ? small + 1 : 0;
+        if (small > 2) co_return false;
+    }
+    co_return true;
+}
+
+// Whether the kernel can move bytes between the two as they are.
+bool can_splice(const body_source& s, const body_sink& sink) {
+    return s.limits.pipes && s.from->plain() && sink.to().plain();
+}
+
 } // namespace
 
 task<> relay(body_source source, body_sink sink, joint& out, headgate::detail::chain_limits& limits) {
@@ -237,6 +336,7 @@ task<> relay(body_source source, body_sink sink, joint& out, headgate::detail::c
     limits.start();
     unframer body(source);
     source_pace pace(source.limits.source);
+    sink.set_source(*source.from);
     std::size_t size = std::min(first_buffer, source.limits.buffer_bytes);
     int full = 0;
     bool more = !source.in->empty() || !sink.head_sent() || body.ended();
@@ -256,7 +356,14 @@ task<> relay(body_source source, body_sink sink, joint& out, headgate::detail::c
             break;
         }
         if (!source.in->empty()) continue; // more pieces than one write takes
-        const std::size_t n = co_await read_more(source, pace, size);
+        more = true;
+        if (full >= 2 && body.in_chunk() >= large_chunk && body.may_skip() && can_splice(source, sink)) {
+            if (!co_await relay_chunk(source, sink, body, pace, out)) full = 0;
+            if (full != 0 && co_await read_more(source, pace, framing_read) == 0)
+                co_await fail(errc::premature_close, side::source);
+            continue;
+        }
+        const std::size_t n = co_await read_more(source, pace, std::min(size, sink.slice()));
         if (n == 0) {
             if (!body.end_of_connection()) co_await fail(errc::premature_close, side::source);
             break;
@@ -264,7 +371,6 @@ task<> relay(body_source source, body_sink sink, joint& out, headgate::detail::c
         full = n == size ? full + 1 : 0;
         if (full >= 2) size = std::min(size * 4, source.limits.buffer_bytes);
         if (n < size / 4) size = std::min(first_buffer, source.limits.buffer_bytes);
-        more = true;
     }
     if (!sink.complete()) co_await fail(errc::protocol, side::sink, "the body is shorter than its Content-Length");
 }

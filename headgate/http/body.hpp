@@ -52,17 +52,26 @@ public:
     // head. `out` counts them, and so does `total`, if it is not null, as they go. Fails the flow with
     // errc::premature_close at the source if the file ends before.
     task<> send_file(int file, std::uint64_t at, std::size_t bytes, joint& out, std::uint64_t* total);
+    // Where the payload comes from: then the two connections are bounded together, if the sink is slow.
+    void set_source(const socket& from) noexcept { pace_.set_source(from); }
+    // The most of it that should be on its way at one time.
+    std::size_t slice() const noexcept { return pace_.slice(); }
     socket& to() const noexcept { return *to_; }
     const body_framing& framing() const noexcept { return framing_; }
     bool head_sent() const noexcept { return head_.empty(); }
     // Bytes moved past the sink, by the kernel.
     void count(std::uint64_t payload) noexcept { written_ += payload; }
+    // Moves what is in the pipe, as one chunk or plainly, over a plain socket, after the head. Counts it in `out` as it
+    // goes.
+    task<> splice(pipe_lease& pipe, joint& out);
     bool complete() const noexcept { return framing_.how != body_framing::kind::length || written_ == framing_.length; }
 
     // Payload pieces that one write takes.
     static constexpr std::size_t pieces_max = 32;
 
 private:
+    task<> send(std::span<iovec> parts, std::size_t payload, followed_by next);
+
     socket* to_;
     body_framing framing_;
     chunk head_;
@@ -71,7 +80,7 @@ private:
 };
 
 // What pipeline(body_source, body_sink) runs: all that has come in at one time goes out with one system call, whatever
-// chunks it came in; and where neither side is chunked, large bodies are moved by the kernel.
+// chunks it came in; and large bodies, and the payload of large chunks, are moved by the kernel.
 task<> relay(body_source source, body_sink sink, joint& out, headgate::detail::chain_limits& limits);
 
 } // namespace headgate::http

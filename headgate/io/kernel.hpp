@@ -47,7 +47,9 @@ public:
     virtual int get_option(int fd, int level, int name, void* value, socklen_t* size) = 0;
     virtual int local_name(int fd, sockaddr* address, socklen_t* size) = 0;
     virtual ssize_t read(int fd, void* to, std::size_t bytes) = 0;
-    virtual ssize_t write(int fd, const iovec* from, int count) = 0;
+    // `more`: more will follow at once, or the end; the system may wait for it with what does not fill a segment.
+    virtual ssize_t write(int fd, const iovec* from, int count, bool more) = 0;
+    ssize_t write(int fd, const iovec* from, int count) { return write(fd, from, count, false); }
     virtual ssize_t unacknowledged(int fd) = 0;              // bytes written that the peer's system has not confirmed
     virtual int pipe(int (&ends)[2], std::size_t bytes) = 0; // the pipe may become smaller than asked for
     virtual ssize_t splice(int from, int to, std::size_t bytes, unsigned flags) = 0;

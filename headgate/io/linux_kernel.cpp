@@ -122,12 +122,13 @@ ssize_t linux_kernel::read(int fd, void* to, std::size_t bytes) {
     return checked([&] { return ::recv(fd, to, bytes, 0); });
 }
 
-ssize_t linux_kernel::write(int fd, const iovec* from, int count) {
-    if (count == 1) return checked([&] { return ::send(fd, from->iov_base, from->iov_len, MSG_NOSIGNAL); });
+ssize_t linux_kernel::write(int fd, const iovec* from, int count, bool more) {
+    const int flags = more ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
+    if (count == 1) return checked([&] { return ::send(fd, from->iov_base, from->iov_len, flags); });
     msghdr message{};
     message.msg_iov = const_cast<iovec*>(from); // sendmsg does not write to it
     message.msg_iovlen = static_cast<std::size_t>(count);
-    return checked([&] { return ::sendmsg(fd, &message, MSG_NOSIGNAL); });
+    return checked([&] { return ::sendmsg(fd, &message, flags); });
 }
 
 ssize_t linux_kernel::unacknowledged(int fd) {

@@ -70,9 +70,9 @@ private:
     bool keep_path_ = false;
 };
 
-class listener::accept_operation : public detail::io_operation<accept_operation> {
+class listener::accept_operation : public detail::io_operation<accept_operation, detail::to_read> {
 public:
-    explicit accept_operation(slot& s) noexcept : io_operation(s, &slot::reading, &slot::readable, forever) {}
+    explicit accept_operation(slot& s) noexcept : io_operation(s, {}, forever) {}
     bool attempt();
     void fail(std::error_code e) noexcept { result_ = std::unexpected(e); }
     result<accepted> await_resume() noexcept { return std::move(result_); }

@@ -71,7 +71,7 @@ result<slot*> loop::watch(int fd) {
     const std::uint64_t tag = std::uint64_t{s.generation} << 32 | static_cast<std::uint32_t>(fd);
     if (const int r = kernel_.watch(fd, tag); r < 0) return std::unexpected(system_error_code(-r));
     s.fd = fd;
-    s.readable = s.writable = s.peer_closed = s.broken = false;
+    s.readable = s.writable = s.peer_closed = s.broken = s.keeps_up = false;
     ++open_;
     return &s;
 }

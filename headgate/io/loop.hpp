@@ -43,6 +43,7 @@ struct slot {
     bool writable = false;
     bool peer_closed = false; // the peer has ended its direction, or is gone
     bool broken = false;      // error or hang-up: nothing more can be sent
+    bool keeps_up = false;    // whoever is at the other end has taken a stream as fast as it came: see kernel_share.hpp
     io_wait* reading = nullptr;
     io_wait* writing = nullptr;
     io_wait* hanging_up = nullptr;

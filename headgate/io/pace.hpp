@@ -3,6 +3,7 @@
 #include <headgate/core/error.hpp>
 #include <headgate/core/executor.hpp>
 #include <headgate/core/timer.hpp>
+#include <headgate/io/kernel_share.hpp>
 #include <headgate/io/socket.hpp>
 
 #include <algorithm>
@@ -16,6 +17,7 @@ struct pace_limits {
     duration idle = forever;                        // the longest wait in which nothing moves
     std::uint64_t rate_min = 0;                     // bytes per second; 0 for no minimum
     duration rate_grace = std::chrono::seconds(10); // how much waiting it takes to tell a rate
+    std::size_t kernel_max = 0; // what the kernel may hold for one that takes less than comes; 0 for no bound
 };
 
 namespace detail {
@@ -62,9 +64,15 @@ private:
 // minutes for that: so wait for room for at most `look_after()` at a time, and look() when that has passed.
 class sink_pace {
 public:
-    explicit sink_pace(pace_limits l) noexcept : limits_(l) {}
+    explicit sink_pace(pace_limits l) noexcept : limits_(l), share_(l.kernel_max) {}
+
+    // Where what it takes comes from.
+    void set_source(const socket& from) noexcept { share_.set_source(from.state()); }
+    // The most to be moved at once.
+    std::size_t slice() const noexcept { return share_.slice(); }
 
     duration look_after() const noexcept {
+        if (share_.impatient()) return kernel_share::patience;
         const duration rate = limits_.rate_min == 0 ? forever : limits_.rate_grace;
         return limits_.idle == forever ? rate : std::min(rate, (limits_.idle + duration(looks - 1)) / looks);
     }
@@ -75,6 +83,7 @@ public:
     // There was no room in `s` for look_after(). Gives errc::idle if the peer has confirmed nothing for the limit, or
     // too little.
     std::error_code look(const socket& s) noexcept {
+        if (share_.impatient()) share_.too_slow();
         const std::size_t unconfirmed = s.unacknowledged();
         const time_point now = executor::current().turn_time();
         if (!looked_)
@@ -91,7 +100,10 @@ public:
     std::error_code moved(const socket& s, std::size_t bytes) noexcept {
         looked_ = false;
         written_ += bytes;
-        return judge(s);
+        share_.moved(s.state(), bytes, executor::current().turn_time() - since_);
+        if (limits_.rate_min != 0) return judge(s);
+        since_ = executor::current().turn_time();
+        return {};
     }
 
 private:
@@ -121,6 +133,7 @@ private:
     bool looked_ = false;
     std::size_t unconfirmed_ = 0; // at the last look
     time_point alive_at_{};       // when the peer was last known to take something, in this wait
+    kernel_share share_;
 };
 
 // How fast we move bytes ourselves: at most so many per second in the long run, in slices of a sixteenth of what goes

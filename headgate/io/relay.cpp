@@ -20,7 +20,9 @@ class relay_state {
 public:
     relay_state(socket& from, socket& to, const relay_limits& limits, joint& out)
         : from_(from), to_(to), limits_(limits), out_(out), os_(loop::current().os()), source_(limits.source),
-          sink_(limits.sink) {}
+          sink_(limits.sink) {
+        sink_.set_source(from);
+    }
 
     // Moves by copying until the end (true) or until the reads are large enough for splice (false).
     task<bool> copy() {
@@ -32,7 +34,7 @@ public:
             source_.wait();
             if (const auto ready = co_await from_.readable(source_.idle()); !ready)
                 co_await fail(idle_if_timed_out(ready.error()), side::source);
-            chunk buffer(memory_share(std::min(size, limits_.slice())));
+            chunk buffer(memory_share(std::min({size, limits_.slice(), sink_.slice()})));
             const std::size_t want = std::min<std::uint64_t>(buffer.size(), left());
             const auto n = co_await from_.read_some(buffer.bytes().first(want), source_.idle());
             if (!n) co_await fail(idle_if_timed_out(n.error()), side::source);
@@ -78,7 +80,8 @@ public:
             }
             // The pipe is kept while there is more to move at once, and goes back before we wait for the source.
             for (;;) {
-                const std::size_t most = std::min(memory_share(limits_.pipes->pipe_bytes()), limits_.slice());
+                const std::size_t most =
+                    std::min({memory_share(limits_.pipes->pipe_bytes()), limits_.slice(), sink_.slice()});
                 const std::size_t want = std::min<std::uint64_t>(most, left());
                 out_.limit = most;
                 const ssize_t n = os_.splice(from_.fd(), pipe.write_end(), want, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);

@@ -30,9 +30,9 @@ private:
     descriptor fd_;
 };
 
-class signal_set::next_operation : public detail::io_operation<next_operation> {
+class signal_set::next_operation : public detail::io_operation<next_operation, detail::to_read> {
 public:
-    explicit next_operation(slot& s) noexcept : io_operation(s, &slot::reading, &slot::readable, forever) {}
+    explicit next_operation(slot& s) noexcept : io_operation(s, {}, forever) {}
     bool attempt() noexcept;
     void fail(std::error_code) noexcept {}
     int await_resume() const noexcept { return number_; }

@@ -260,7 +260,7 @@ ssize_t simulated_kernel::read(int fd, void* to, std::size_t bytes) {
     return net_.read(*e, static_cast<char*>(to), bytes);
 }
 
-ssize_t simulated_kernel::write(int fd, const iovec* from, int count) {
+ssize_t simulated_kernel::write(int fd, const iovec* from, int count, bool) {
     int error;
     endpoint* e = socket_at(fd, error);
     if (!e) return error;

@@ -82,7 +82,8 @@ public:
     int get_option(int fd, int level, int name, void* value, socklen_t* size) override;
     int local_name(int fd, sockaddr* address, socklen_t* size) override;
     ssize_t read(int fd, void* to, std::size_t bytes) override;
-    ssize_t write(int fd, const iovec* from, int count) override;
+    using kernel::write;
+    ssize_t write(int fd, const iovec* from, int count, bool more) override;
     ssize_t unacknowledged(int fd) override;
     int pipe(int (&ends)[2], std::size_t bytes) override;
     ssize_t splice(int from, int to, std::size_t bytes, unsigned flags) override;

@@ -52,7 +52,7 @@ bool write_operation::attempt() {
     }
     kernel& os = loop::current().os();
     while (!from_.empty()) {
-        const ssize_t n = os.write(slot_.fd, from_.data(), static_cast<int>(from_.size()));
+        const ssize_t n = os.write(slot_.fd, from_.data(), static_cast<int>(from_.size()), next_ == followed_by::more);
         if (n == -EAGAIN) {
             slot_.writable = false;
             return false;

@@ -41,19 +41,35 @@ private:
 
 struct tcp_liveness;
 
+// What comes after a write. `more`: more bytes, or the end, and that at once, so that the system may send both together.
+enum class followed_by : std::uint8_t { anything, more };
+
 namespace detail {
 
 // Sets what every TCP socket of ours has: TCP_NODELAY, and `alive`.
 void set_tcp_options(kernel& os, int fd, const tcp_liveness& alive) noexcept;
 
+// Which wait of a slot an operation is, and the flag that it waits for.
+struct to_read {
+    static constexpr io_wait* slot::* wait = &slot::reading;
+    static constexpr bool slot::* flag = &slot::readable;
+};
+struct to_write {
+    static constexpr io_wait* slot::* wait = &slot::writing;
+    static constexpr bool slot::* flag = &slot::writable;
+};
+struct any_kind {
+    io_wait* slot::* wait;
+    bool slot::* flag;
+};
+
 // One operation on a descriptor: tried at once, then whenever the descriptor is ready, until it is done or `limit` has
-// passed without any progress. `Operation` has attempt(), which returns whether it is done; `fail`, which sets its
-// error; and names its wait.
-template <class Operation>
+// passed without any progress. `Operation` has attempt(), which returns whether it is done; and `fail`, which sets its
+// error.
+template <class Operation, class Kind>
 class io_operation : protected io_wait, protected timer {
 public:
-    io_operation(slot& s, io_wait* slot::* kind, bool slot::* flag, duration limit) noexcept
-        : slot_(s), kind_(kind), flag_(flag), limit_(limit) {}
+    io_operation(slot& s, Kind kind, duration limit) noexcept : slot_(s), kind_(kind), limit_(limit) {}
     io_operation(const io_operation&) = delete;
 
     bool await_ready() const noexcept { return false; }
@@ -62,7 +78,7 @@ public:
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> h) {
         if (h.promise().at->of->failed()) return true;
-        if (slot_.*flag_ && loop::current().spend() && self().attempt()) return false;
+        if (slot_.*kind_.flag && loop::current().spend() && self().attempt()) return false;
         wait(h);
         return true;
     }
@@ -79,16 +95,16 @@ private:
         h_ = h;
         run = [](ready& r) {
             auto& op = static_cast<io_operation&>(static_cast<io_wait&>(r));
-            if (op.slot_.*op.flag_ && op.self().attempt()) op.resume();
+            if (op.slot_.*op.kind_.flag && op.self().attempt()) op.resume();
         };
         fire = [](timer& t) {
             auto& op = static_cast<io_operation&>(t);
             op.self().fail(errc::timed_out);
             op.resume();
         };
-        enter(slot_.*kind_);
+        enter(slot_.*kind_.wait);
         loop& l = loop::current();
-        if (slot_.*flag_) l.post(*this); // it is ready, but others have their turn first
+        if (slot_.*kind_.flag) l.post(*this); // it is ready, but others have their turn first
         progressed();
     }
 
@@ -100,8 +116,7 @@ private:
         h_.resume();
     }
 
-    io_wait* slot::* kind_;
-    bool slot::* flag_;
+    [[no_unique_address]] Kind kind_;
     duration limit_;
     std::coroutine_handle<> h_;
 };
@@ -109,10 +124,9 @@ private:
 // Takes `bytes` off the front of `from`. Pieces that are used up have no length afterwards.
 void remove_front(std::span<iovec>& from, std::size_t bytes) noexcept;
 
-class read_operation : public io_operation<read_operation> {
+class read_operation : public io_operation<read_operation, to_read> {
 public:
-    read_operation(slot& s, std::span<char> to, duration limit) noexcept
-        : io_operation(s, &slot::reading, &slot::readable, limit), to_(to) {}
+    read_operation(slot& s, std::span<char> to, duration limit) noexcept : io_operation(s, {}, limit), to_(to) {}
     bool attempt();
     void fail(std::error_code e) noexcept { result_ = std::unexpected(e); }
     result<std::size_t> await_resume() const noexcept { return result_; }
@@ -122,13 +136,12 @@ private:
     result<std::size_t> result_{};
 };
 
-class write_operation : public io_operation<write_operation> {
+class write_operation : public io_operation<write_operation, to_write> {
 public:
-    write_operation(slot& s, std::span<iovec> from, duration limit) noexcept
-        : io_operation(s, &slot::writing, &slot::writable, limit), from_(from) {}
-    write_operation(slot& s, std::string_view from, duration limit) noexcept
-        : io_operation(s, &slot::writing, &slot::writable, limit), one_{const_cast<char*>(from.data()), from.size()},
-          from_(&one_, 1) {}
+    write_operation(slot& s, std::span<iovec> from, duration limit, followed_by next) noexcept
+        : io_operation(s, {}, limit), next_(next), from_(from) {}
+    write_operation(slot& s, std::string_view from, duration limit, followed_by next) noexcept
+        : io_operation(s, {}, limit), next_(next), one_{const_cast<char*>(from.data()), from.size()}, from_(&one_, 1) {}
     bool attempt();
     void fail(std::error_code e) noexcept { error_ = e; }
     result<void> await_resume() const noexcept {
@@ -137,15 +150,17 @@ public:
     }
 
 private:
+    followed_by next_;
     iovec one_{};
     std::span<iovec> from_;
     std::error_code error_;
 };
 
 // Waits until a flag of the slot is set: what the kernel says.
-class ready_operation : public io_operation<ready_operation> {
+class ready_operation : public io_operation<ready_operation, any_kind> {
 public:
-    using io_operation::io_operation;
+    ready_operation(slot& s, io_wait* slot::* wait, bool slot::* flag, duration limit) noexcept
+        : io_operation(s, {wait, flag}, limit) {}
     bool attempt() noexcept { return true; }
     void fail(std::error_code e) noexcept { error_ = e; }
     result<void> await_resume() const noexcept {
@@ -158,18 +173,18 @@ private:
 };
 
 // Waits until a read gives something.
-class readable_operation : public io_operation<readable_operation> {
+class readable_operation : public io_operation<readable_operation, to_read> {
 public:
-    readable_operation(slot& s, duration limit) noexcept : io_operation(s, &slot::reading, &slot::readable, limit) {}
+    readable_operation(slot& s, duration limit) noexcept : io_operation(s, {}, limit) {}
     bool attempt() { return !slot_.layer || slot_.layer->readable(); }
-    void fail(std::error_code e) noexcept { error_ = e; }
+    void fail(std::error_code) noexcept { timed_out_ = true; } // nothing else can happen to it
     result<void> await_resume() const noexcept {
-        if (error_) return std::unexpected(error_);
+        if (timed_out_) return std::unexpected(make_error_code(errc::timed_out));
         return {};
     }
 
 private:
-    std::error_code error_;
+    bool timed_out_ = false;
 };
 
 } // namespace detail
@@ -196,11 +211,11 @@ public:
     // `co_await s.write_all(bytes)`: completes when the system has taken all. The bytes, and the array that names them,
     // must stay until then. After a failure the array names what was not taken: an operation that has timed out may be
     // begun again.
-    auto write_all(std::string_view from, duration limit = forever) noexcept {
-        return detail::write_operation(state(), from, limit);
+    auto write_all(std::string_view from, duration limit = forever, followed_by next = followed_by::anything) noexcept {
+        return detail::write_operation(state(), from, limit, next);
     }
-    auto write_all(std::span<iovec> from, duration limit = forever) noexcept {
-        return detail::write_operation(state(), from, limit);
+    auto write_all(std::span<iovec> from, duration limit = forever, followed_by next = followed_by::anything) noexcept {
+        return detail::write_operation(state(), from, limit, next);
     }
     // Waits until there is something to read (bytes, the peer's end, or an error), with no buffer.
     auto readable(duration limit = forever) noexcept { return detail::readable_operation(state(), limit); }

@@ -104,7 +104,8 @@ public:
         e.to_read.remove_prefix(n);
         return static_cast<ssize_t>(n);
     }
-    ssize_t write(int fd, const iovec* from, int count) override {
+    using kernel::write;
+    ssize_t write(int fd, const iovec* from, int count, bool) override {
         ++writes;
         std::size_t n = 0;
         for (int i = 0; i < count; ++i) n += from[i].iov_len;

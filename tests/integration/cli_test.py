@@ -12,7 +12,7 @@ from support import BINARY, GatewayCase
 
 TO = ["--to", "http://127.0.0.1:1"]
 
-COMMON = ["--to", "--listen", "--workers", "--drain-timeout", "--access-log", "--stream-buffer", "--connections-max",
+COMMON = ["--to", "--listen", "--workers", "--drain-timeout", "--access-log", "--stream-buffer", "--slow-stream-bytes", "--connections-max",
           "--connect-timeout", "--upstream-connections-max", "--upstream-queue-max", "--upstream-queue-timeout"]
 FLAGS = {
     "proxy": COMMON + ["--header-timeout", "--client-idle-timeout", "--keep-alive-timeout", "--first-byte-timeout",

@@ -34,7 +34,10 @@ class StormCase(GatewayCase):
         if resets is not None:
             self.assertEqual(self.origin.resets, resets, "what was cut must end as what was cut")
         eventually(lambda: len(self.gateway.all_logs) == count)
-        self.assertEqual({line.end for line in self.gateway.all_logs}, set(ends))
+        found = {line.end for line in self.gateway.all_logs}
+        self.assertLessEqual(found, set(ends))
+        if more != -1:  # who leaves with much unread resets at once after his FIN: one that moves may never see the FIN alone
+            self.assertEqual(found, set(ends))
         self.assertEqual({line.status for line in self.gateway.all_logs}, {status})
         self.assert_serves(count)
 

@@ -75,6 +75,10 @@ constexpr config_field server_fields[] = {
     size<&so::stream_buffer>("stream_buffer", 4 * kib, 64 * mib,
                              "The most bytes a stream holds in memory per direction. At the bound its source is not "
                              "read."),
+    or_none(size<&so::slow_stream_bytes>(
+        "slow_stream_bytes", slow_stream_bytes_min, slow_stream_bytes_max,
+        "The most that the kernel holds, in the buffers of both sockets, of a stream that is taken more slowly than it "
+        "comes. A stream that keeps up has what the kernel thinks right. none: it always has.")),
     by_default(
         "half of the memory of the machine or of its control group",
         or_none(size<&so::memory_limit>(
