@@ -69,8 +69,8 @@ struct course {
     pick_key key;
     pick_key fallback_key;
     retry_budget::share share;
-    connection_permit permit{}; // not held while a retry waits
-    circuit_pass pass{};        // from the beginning of a try until it is known how it went
+    headgate::permit permit{}; // not held while a retry waits
+    circuit_pass pass{};       // from the beginning of a try until it is known how it went
     std::uint32_t retries = 0;
     const endpoint_pool* failed = nullptr; // where the last try ended
     bool stale = false;                    // a kept connection was dead already: from then on it gets new ones
