@@ -295,8 +295,7 @@ chunk take_upstream_head(request& rq, const route& r) {
 void set_cookie(request& rq, const course& c, const endpoint_pool& answered) {
     std::string cookie = c.at.upstream->cookie_for(c.key, answered, rq.scheme == "https");
     if (cookie.empty()) return;
-    if (!rq.answer_edits) rq.answer_edits = std::make_unique<header_edits>();
-    rq.answer_edits->add.emplace_back("Set-Cookie", std::move(cookie));
+    rq.edit_answer().add.emplace_back("Set-Cookie", std::move(cookie));
 }
 
 } // namespace
