@@ -1,3 +1,4 @@
+#include <headgate/http/list_fields.hpp>
 #include <headgate/http/token.hpp>
 #include <headgate/http/writer.hpp>
 
@@ -160,11 +161,10 @@ chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
         [&](http::head_writer& w) {
             w.request_line(in.method_text, f.path.empty() ? in.path : f.path, in.query);
             w.add(field::host, f.host.empty() ? in.authority.text : f.host);
-            bool trailers = false;
+            const bool trailers = http::lists(in.headers, field::te, "trailers");
             const std::optional<std::uint64_t> forwards = forwards_left(in);
             for (std::size_t i = 0; i < in.headers.size(); ++i) {
                 const http::header& h = in.headers[i];
-                if (h.id == field::te) trailers |= h.value.find("trailers") != std::string_view::npos;
                 switch (h.id) {
                 case field::host:
                 case field::forwarded:
@@ -247,14 +247,9 @@ chunk make_interim_head(const http::response_head& in) {
 
 std::string_view allowed_upgrade(const http::request_head& in, const std::vector<std::string>& allowed) {
     if (!in.upgrade || allowed.empty() || in.framing.has_body()) return {};
-    for (const http::header& h : in.headers) {
-        if (h.id != field::upgrade) continue;
-        for (std::string_view list = h.value; !list.empty();) {
-            const std::string_view protocol = http::next_element(list);
-            for (const std::string& a : allowed)
-                if (http::same_token(protocol, a)) return a;
-        }
-    }
+    for (const std::string_view protocol : http::elements(in.headers, field::upgrade))
+        for (const std::string& a : allowed)
+            if (http::same_token(protocol, a)) return a;
     return {};
 }
 
