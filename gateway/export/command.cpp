@@ -1,5 +1,5 @@
 #include <headgate/core/race.hpp>
-#include <headgate/core/sleep.hpp>
+#include <headgate/core/waits.hpp>
 #include <headgate/db/postgres.hpp>
 #include <headgate/db/sqlite.hpp>
 #include <headgate/flow/pipeline.hpp>
@@ -71,7 +71,6 @@ std::unique_ptr<db::database> open(const export_job& job) {
 }
 
 task<> recovered(db::pool* connections) { co_await connections->recovered(); }
-task<> wait_for(duration d) { co_await sleep_for(d); }
 
 task<int> run_export(export_job job) {
     const std::unique_ptr<db::database> database = open(job);
