@@ -13,4 +13,10 @@ reading headgate_chunked(std::string_view text);
 /// Stops, with both readings, where the two differ and known_differences() do not say why.
 void compare(what in, who other, const reading& ours, const reading& theirs);
 
+/// The same for all who read it.
+inline void compare(what in, const reading& ours, const reading& by_llhttp, const reading& by_beast) {
+    compare(in, who::llhttp, ours, by_llhttp);
+    compare(in, who::beast, ours, by_beast);
+}
+
 } // namespace headgate::fuzz

@@ -5,15 +5,15 @@
 
 namespace headgate::gateway {
 
-client_table::key client_table::client_of(const in6_addr& ip) noexcept {
-    key k;
+client_key key_of_client(const in6_addr& ip) noexcept {
+    client_key k;
     std::memcpy(k.data(), &ip, k.size());
     if (!IN6_IS_ADDR_V4MAPPED(&ip)) std::fill(k.begin() + 8, k.end(), '\0');
     return k;
 }
 
 bool client_table::enter(const in6_addr& ip) {
-    const key k = client_of(ip);
+    const key k = key_of_client(ip);
     shard& s = shard_of(k);
     const std::lock_guard lock(s.mutex);
     std::size_t& n = s.connections[k];
@@ -23,7 +23,7 @@ bool client_table::enter(const in6_addr& ip) {
 }
 
 void client_table::leave(const in6_addr& ip) noexcept {
-    const key k = client_of(ip);
+    const key k = key_of_client(ip);
     shard& s = shard_of(k);
     const std::lock_guard lock(s.mutex);
     if (const auto i = s.connections.find(k); i != s.connections.end() && --i->second == 0) s.connections.erase(i);

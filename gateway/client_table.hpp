@@ -11,9 +11,13 @@
 
 namespace headgate::gateway {
 
-// How many connections each client has, over all workers. A client is an IPv4 address, or the first 64 bits of an IPv6
-// address: one household, or one machine that may choose among the rest (RFC 6177). As large as there are clients
-// connected. May be used by any thread.
+// Who counts as one client: an IPv4 address, or the first 64 bits of an IPv6 address: one household, or one machine
+// that may choose among the rest (RFC 6177).
+using client_key = std::array<char, 16>;
+client_key key_of_client(const in6_addr& ip) noexcept;
+
+// How many connections each client has, over all workers. As large as there are clients connected. May be used by any
+// thread.
 class client_table {
 public:
     explicit client_table(std::size_t connections_max) : connections_max_(connections_max) {}
@@ -25,13 +29,12 @@ public:
     std::size_t clients() const;
 
 private:
-    using key = std::array<char, 16>;
+    using key = client_key;
     struct hash {
         std::size_t operator()(const key& k) const noexcept {
             return std::hash<std::string_view>()({k.data(), k.size()});
         }
     };
-    static key client_of(const in6_addr& ip) noexcept;
 
     // Workers accept at the same time, and rarely connections of the same client.
     struct shard {

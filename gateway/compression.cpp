@@ -1,4 +1,5 @@
 #include <headgate/http/accept_encoding.hpp>
+#include <headgate/http/list_fields.hpp>
 #include <headgate/http/token.hpp>
 #include <headgate/stages/gzip.hpp>
 #include <headgate/stages/zstd.hpp>
@@ -16,17 +17,6 @@ namespace {
 // How far back zstd looks, so that a stream keeps less than 1 MB, at any level.
 constexpr int zstd_window_log = 16;
 
-// Whether a list in one of the fields of that name has the element.
-bool lists(const http::header_list& headers, field id, std::string_view element) noexcept {
-    if (!headers.contains(id)) return false;
-    return std::ranges::any_of(headers, [&](const http::header& h) {
-        if (h.id != id) return false;
-        for (std::string_view list = h.value; !list.empty();)
-            if (http::same_token(http::next_element(list), element)) return true;
-        return false;
-    });
-}
-
 // "text/html; charset=utf-8" is of "text/html" and of "text/*".
 bool is_of(std::string_view content_type, std::string_view pattern) noexcept {
     const std::string_view type = http::detail::trim(content_type.substr(0, content_type.find(';')));
@@ -40,7 +30,7 @@ stream<chunk> one(std::string_view text) { co_yield chunk(text); }
 } // namespace
 
 std::string_view wanted_coding(const compression_options& o, const http::header_list& rq) {
-    if (o.algorithms.empty() || lists(rq, field::cache_control, "no-transform")) return {};
+    if (o.algorithms.empty() || http::lists(rq, field::cache_control, "no-transform")) return {};
     std::string_view codings[2];
     const std::size_t n = std::min(o.algorithms.size(), std::size(codings));
     std::copy_n(o.algorithms.begin(), n, codings);
@@ -58,11 +48,11 @@ bool may_compress(const compression_options& o, const http::response_head& head)
     if (head.find(field::content_encoding) || head.find(field::content_range)) return false;
     const bool known = head.framing.how == http::body_framing::kind::length;
     return may_compress(o, head.value(field::content_type), known ? head.framing.length : unlimited) &&
-           !lists(head.headers, field::cache_control, "no-transform");
+           !http::lists(head.headers, field::cache_control, "no-transform");
 }
 
 bool varies_by_encoding(const http::header_list& headers) noexcept {
-    return lists(headers, field::vary, "Accept-Encoding") || lists(headers, field::vary, "*");
+    return http::lists(headers, field::vary, "Accept-Encoding") || http::lists(headers, field::vary, "*");
 }
 
 stream<chunk> encoder::operator()(stream<chunk> in) const {

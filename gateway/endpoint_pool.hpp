@@ -1,6 +1,7 @@
 #pragma once
 
 #include <headgate/core/nursery.hpp>
+#include <headgate/core/permits.hpp>
 #include <headgate/http/inbound.hpp>
 #include <headgate/io/proxy_header.hpp>
 #include <headgate/io/resolver.hpp>
@@ -11,7 +12,6 @@
 #include <vector>
 
 #include <gateway/config.hpp>
-#include <gateway/connection_limit.hpp>
 #include <gateway/health.hpp>
 #include <gateway/observe/live_flow.hpp>
 
@@ -66,7 +66,7 @@ public:
     // Whether it has carried an exchange before: then it may turn out to be dead.
     bool reused() const noexcept { return reused_; }
     // Keeps the permit until the lease ends.
-    void keep(connection_permit p) noexcept { permit_ = std::move(p); }
+    void keep(permit p) noexcept { permit_ = std::move(p); }
     // `f` holds the connection, until the lease ends; it outlives the lease.
     void tell(live_flow& f) noexcept {
         if (told_ != &f) f.hold();
@@ -88,7 +88,7 @@ private:
 
     bool reused_ = false;
     live_flow* told_ = nullptr;
-    connection_permit permit_;
+    permit permit_;
 };
 
 // One endpoint as it is connected to: a configured one, or what a name has been resolved to.

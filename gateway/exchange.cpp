@@ -69,8 +69,8 @@ struct course {
     pick_key key;
     pick_key fallback_key;
     retry_budget::share share;
-    connection_permit permit{}; // not held while a retry waits
-    circuit_pass pass{};        // from the beginning of a try until it is known how it went
+    headgate::permit permit{}; // not held while a retry waits
+    circuit_pass pass{};       // from the beginning of a try until it is known how it went
     std::uint32_t retries = 0;
     const endpoint_pool* failed = nullptr; // where the last try ended
     bool stale = false;                    // a kept connection was dead already: from then on it gets new ones
@@ -295,8 +295,7 @@ chunk take_upstream_head(request& rq, const route& r) {
 void set_cookie(request& rq, const course& c, const endpoint_pool& answered) {
     std::string cookie = c.at.upstream->cookie_for(c.key, answered, rq.scheme == "https");
     if (cookie.empty()) return;
-    if (!rq.answer_edits) rq.answer_edits = std::make_unique<header_edits>();
-    rq.answer_edits->add.emplace_back("Set-Cookie", std::move(cookie));
+    rq.edit_answer().add.emplace_back("Set-Cookie", std::move(cookie));
 }
 
 } // namespace

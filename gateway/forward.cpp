@@ -1,11 +1,12 @@
+#include <headgate/http/list_fields.hpp>
 #include <headgate/http/token.hpp>
-#include <headgate/http/writer.hpp>
 
 #include <algorithm>
 #include <charconv>
 #include <string>
 
 #include <gateway/forward.hpp>
+#include <gateway/head_parts.hpp>
 
 namespace headgate::gateway {
 
@@ -13,20 +14,9 @@ using http::field;
 
 namespace {
 
-constexpr std::string_view via = "1.1 headgate";
 // Whoever comes with this field himself does not get it through: it is only ever ours.
 constexpr std::string_view client_subject = "X-Client-Certificate-Subject";
 constexpr std::size_t added_bytes_max = 1024; // what we add at the most, beside copies of what came
-
-template <class Write>
-chunk write_head(std::size_t expected, Write write) {
-    chunk out(expected);
-    http::head_writer w(out.bytes());
-    write(w);
-    const std::size_t size = w.end();
-    out.truncate(size);
-    return out;
-}
 
 // What earlier hops said in the field, if they are to be believed, and then `last`, as one list.
 void add_list(http::head_writer& w, const http::message_head& in, field id, bool believed, std::string_view last) {
@@ -35,30 +25,6 @@ void add_list(http::head_writer& w, const http::message_head& in, field id, bool
     for (const http::header& h : in.headers)
         if (h.id == id && !h.value.empty()) (list += h.value) += ", ";
     w.add(id, list += last);
-}
-
-// What a route removes or sets is not passed on.
-bool edited(const header_edits* edits, std::string_view name) {
-    if (!edits) return false;
-    const auto same = [name](const std::string& other) { return http::same_token(name, other); };
-    return std::ranges::any_of(edits->remove, same) ||
-           std::ranges::any_of(edits->set, same, [](const auto& f) -> auto& { return f.first; });
-}
-
-// All but what `after` edits again.
-void add_edits(http::head_writer& w, const header_edits* edits, const header_edits* after = nullptr) {
-    if (!edits) return;
-    for (const auto* list : {&edits->set, &edits->add})
-        for (const auto& [name, value] : *list)
-            if (!edited(after, name)) w.add(name, value);
-}
-
-std::size_t bytes_of(const header_edits* edits) {
-    std::size_t n = 0;
-    if (edits)
-        for (const auto* list : {&edits->set, &edits->add})
-            for (const auto& [name, value] : *list) n += name.size() + value.size() + 4;
-    return n;
 }
 
 // Fields that are written anew from what was understood.
@@ -160,11 +126,10 @@ chunk make_upstream_head(const http::request_head& in, const forwarding& f) {
         [&](http::head_writer& w) {
             w.request_line(in.method_text, f.path.empty() ? in.path : f.path, in.query);
             w.add(field::host, f.host.empty() ? in.authority.text : f.host);
-            bool trailers = false;
+            const bool trailers = http::lists(in.headers, field::te, "trailers");
             const std::optional<std::uint64_t> forwards = forwards_left(in);
             for (std::size_t i = 0; i < in.headers.size(); ++i) {
                 const http::header& h = in.headers[i];
-                if (h.id == field::te) trailers |= h.value.find("trailers") != std::string_view::npos;
                 switch (h.id) {
                 case field::host:
                 case field::forwarded:
@@ -211,10 +176,7 @@ chunk make_client_head(const http::response_head& in, const answering& a) {
                               w.add(*length);
                           w.add(field::via, via);
                           w.add(field::x_request_id, a.request_id);
-                          if (!a.persistent)
-                              w.add(field::connection, "close");
-                          else if (a.client_minor == 0)
-                              w.add(field::connection, "keep-alive");
+                          add_persistence(w, a.persistent, a.client_minor);
                       });
 }
 
@@ -247,14 +209,9 @@ chunk make_interim_head(const http::response_head& in) {
 
 std::string_view allowed_upgrade(const http::request_head& in, const std::vector<std::string>& allowed) {
     if (!in.upgrade || allowed.empty() || in.framing.has_body()) return {};
-    for (const http::header& h : in.headers) {
-        if (h.id != field::upgrade) continue;
-        for (std::string_view list = h.value; !list.empty();) {
-            const std::string_view protocol = http::next_element(list);
-            for (const std::string& a : allowed)
-                if (http::same_token(protocol, a)) return a;
-        }
-    }
+    for (const std::string_view protocol : http::elements(in.headers, field::upgrade))
+        for (const std::string& a : allowed)
+            if (http::same_token(protocol, a)) return a;
     return {};
 }
 

@@ -1,11 +1,11 @@
 #include <headgate/http/date.hpp>
 #include <headgate/http/message.hpp>
-#include <headgate/http/writer.hpp>
 
 #include <ctime>
 
 #include <fmt/format.h>
 
+#include <gateway/head_parts.hpp>
 #include <gateway/json_text.hpp>
 #include <gateway/problem.hpp>
 
@@ -19,55 +19,43 @@ std::string json_text(std::string_view text) {
     return out;
 }
 
-std::string http_date() { return http::format_date(::time(nullptr)); }
-
 } // namespace
 
 chunk make_response(const problem& p) {
-    const std::string_view title = http::status_reason(p.status);
-    std::string body = fmt::format(R"({{"type":"about:blank","title":"{}","status":{},"detail":"{}")", title, p.status,
-                                   json_text(p.detail));
+    std::string body = fmt::format(R"({{"type":"about:blank","title":"{}","status":{},"detail":"{}")",
+                                   http::status_reason(p.status), p.status, json_text(p.detail));
     if (!p.request_id.empty()) body += fmt::format(R"(,"instance":"{}")", json_text(p.request_id));
     body += "}\n";
-    std::string text = fmt::format("HTTP/1.1 {} {}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\n",
-                                   p.status, title, body.size());
-    text += "Date: " + http_date() + "\r\n";
-    if (!p.request_id.empty()) text += fmt::format("X-Request-Id: {}\r\n", p.request_id);
-    if (p.retry_after != 0) text += fmt::format("Retry-After: {}\r\n", p.retry_after);
-    if (p.edits)
-        for (const auto* list : {&p.edits->set, &p.edits->add})
-            for (const auto& [name, value] : *list) text += fmt::format("{}: {}\r\n", name, value);
-    for (const auto& [name, value] : p.fields) text += fmt::format("{}: {}\r\n", name, value);
-    if (!p.keep_alive) text += "Connection: close\r\n";
-    text += "Via: 1.1 headgate\r\n\r\n";
-    if (!p.head_only) text += body;
-    return chunk(text);
+    const std::string seconds = std::to_string(p.retry_after);
+    own_answer a{.status = p.status,
+                 .body = body,
+                 .content_type = "application/problem+json",
+                 .fields = {p.fields.begin(), p.fields.end()},
+                 .request_id = p.request_id,
+                 .keep_alive = p.keep_alive,
+                 .head_only = p.head_only,
+                 .edits = p.edits};
+    if (p.retry_after != 0) a.fields.emplace_back("Retry-After", seconds);
+    return make_response(a);
 }
 
 chunk make_response(const own_answer& a) {
-    std::size_t bytes = 512 + a.body.size() + a.content_type.size() + a.request_id.size();
-    for (const auto& [name, value] : a.fields) bytes += name.size() + value.size() + 4;
-    for (const auto* list : {a.edits ? &a.edits->set : nullptr, a.edits ? &a.edits->add : nullptr})
-        if (list)
-            for (const auto& [name, value] : *list) bytes += name.size() + value.size() + 4;
-    chunk out(bytes);
-    http::head_writer w(out.bytes());
-    w.status_line(a.status);
+    std::size_t room = 512 + a.content_type.size() + a.request_id.size() + bytes_of(a.edits);
+    for (const auto& [name, value] : a.fields) room += name.size() + value.size() + 4;
     const bool may_have_body = a.status != 204 && a.status != 304;
-    if (!a.body.empty() && may_have_body) w.add(http::field::content_type, a.content_type);
-    if (may_have_body) w.add(http::field::content_length, std::uint64_t{a.body.size()});
-    w.add(http::field::date, http_date());
-    for (const auto& [name, value] : a.fields) w.add(name, value);
-    for (const auto* list : {a.edits ? &a.edits->set : nullptr, a.edits ? &a.edits->add : nullptr})
-        if (list)
-            for (const auto& [name, value] : *list) w.add(name, value);
-    if (!a.request_id.empty()) w.add(http::field::x_request_id, a.request_id);
-    if (!a.keep_alive) w.add(http::field::connection, "close");
-    w.add(http::field::via, "1.1 headgate");
-    const std::size_t head = w.end();
-    if (head == 0) return {};
-    out.truncate(head);
-    if (may_have_body && !a.head_only) out.append(a.body);
+    const bool has_body = may_have_body && !a.head_only;
+    chunk out = write_head(room + (has_body ? a.body.size() : 0), [&](http::head_writer& w) {
+        w.status_line(a.status);
+        if (!a.body.empty() && may_have_body) w.add(http::field::content_type, a.content_type);
+        if (may_have_body) w.add(http::field::content_length, std::uint64_t{a.body.size()});
+        w.add(http::field::date, http::format_date(::time(nullptr)));
+        for (const auto& [name, value] : a.fields) w.add(name, value);
+        add_edits(w, a.edits);
+        if (!a.request_id.empty()) w.add(http::field::x_request_id, a.request_id);
+        add_persistence(w, a.keep_alive, 1);
+        w.add(http::field::via, via);
+    });
+    if (!out.empty() && has_body) out.append(a.body);
     return out;
 }
 

@@ -114,6 +114,12 @@ struct request {
     duration handshake{};           // of TLS with the upstream
     endpoint_pool* asked = nullptr; // the endpoint whose answer tells whether it is well; null when it has told
     live_flow flow{};               // what can be seen of it; the last member, for it looks at the others to its end
+
+    // The answer_edits, made if there are none yet.
+    header_edits& edit_answer() {
+        if (!answer_edits) answer_edits = std::make_unique<header_edits>();
+        return *answer_edits;
+    }
 };
 
 } // namespace headgate::gateway

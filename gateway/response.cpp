@@ -32,6 +32,18 @@ bool no_answer(failed_try& f, cause why, std::error_code code, std::string_view 
     return false;
 }
 
+// What is awaited when the upstream's response is not one that can be passed on.
+fail not_to_be_passed_on(request& rq, const char* detail = "its head cannot be passed on") {
+    rq.why = cause::upstream_protocol;
+    return fail(errc::protocol, upstream_side, detail);
+}
+
+// The same, when the body did not get through.
+fail passed_on_in_part(request& rq, const flow_error& e) {
+    rq.why = cause_of(e.code, e.where == upstream_side ? party::upstream : party::client);
+    return fail(e.code, e.where, e.detail);
+}
+
 // The time that is left for the response's head: none of it passes while the request is still being sent.
 duration head_time_left(const request& rq, const route& r) {
     const duration limit = std::min(r.options.first_byte_timeout, r.options.retries.per_try_timeout);
@@ -129,10 +141,7 @@ task<> send_compressed(request& rq, const route& r, upstream_lease& up, body_fra
                           .limits = r.limits(r.options.upstream_pace(), r.options.client_pace(), rate, plain)},
         encoder(coding, r.options.compression.level), tally(&sent), std::move(to));
     rq.down = sent.bytes;
-    if (end) co_return;
-    const flow_error& e = end.error();
-    rq.why = cause_of(e.code, e.where == side::source ? party::upstream : party::client);
-    co_await fail(e.code, e.where, e.detail);
+    if (!end) co_await passed_on_in_part(rq, end.error());
 }
 
 } // namespace
@@ -161,10 +170,7 @@ task<bool> send_response(request& rq, const route& r, upstream_lease& up, retry_
                                         .policy_edits = rq.answer_edits.get(),
                                         .coding = coding,
                                         .varies = varies && !varies_by_encoding(head.headers)});
-    if (out.empty()) {
-        rq.why = cause::upstream_protocol;
-        co_await fail(errc::protocol, upstream_side, "its head cannot be passed on");
-    }
+    if (out.empty()) co_await not_to_be_passed_on(rq);
     up.in().consume(head.head_bytes);
     rq.status = head.status;
     rq.answered = true;
@@ -199,26 +205,17 @@ task<bool> send_response(request& rq, const route& r, upstream_lease& up, retry_
                                                 .decoder = &decoder,
                                                 .limits = r.limits(r.options.upstream_pace(), client, rate, rq.down)},
                               http::body_sink(rq.client, to, std::move(out), client));
-        if (!sent) {
-            const flow_error& e = sent.error();
-            rq.why = cause_of(e.code, e.where == side::source ? party::upstream : party::client);
-            co_await fail(e.code, e.where, e.detail);
-        }
+        if (!sent) co_await passed_on_in_part(rq, sent.error());
     }
     co_return reusable;
 }
 
 task<> switch_protocols(request& rq, const route& r, upstream_lease& up) {
     const http::response_head& head = rq.parsers->response.head();
-    if (rq.switch_to.empty() || !http::same_token(head.value(http::field::upgrade), rq.switch_to)) {
-        rq.why = cause::upstream_protocol;
-        co_await fail(errc::protocol, upstream_side, "it switched to a protocol that was not asked for");
-    }
+    if (rq.switch_to.empty() || !http::same_token(head.value(http::field::upgrade), rq.switch_to))
+        co_await not_to_be_passed_on(rq, "it switched to a protocol that was not asked for");
     const chunk out = make_switch_head(head, {.protocol = rq.switch_to, .request_id = rq.id.view()});
-    if (out.empty()) {
-        rq.why = cause::upstream_protocol;
-        co_await fail(errc::protocol, upstream_side, "its head cannot be passed on");
-    }
+    if (out.empty()) co_await not_to_be_passed_on(rq);
     up.in().consume(head.head_bytes);
     rq.status = head.status;
     rq.answered = true;

@@ -1,7 +1,8 @@
+#include <headgate/http/date.hpp>
+
 #include <algorithm>
 #include <charconv>
 #include <ctime>
-#include <string>
 
 #include <gateway/retry.hpp>
 
@@ -43,11 +44,10 @@ std::optional<duration> retry_after(const http::message_head& head) {
     if (const auto [stop, error] = std::from_chars(said->value.data(), end, seconds);
         stop == end && error == std::errc())
         return std::chrono::seconds(seconds);
-    tm date{};
-    const std::string text(said->value);
-    const char* stop = ::strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &date);
-    if (!stop || *stop != '\0') return std::nullopt;
-    return std::chrono::seconds(std::max<std::time_t>(::timegm(&date) - std::time(nullptr), 0));
+    const std::int64_t now = std::time(nullptr);
+    const auto date = http::parse_date(said->value, now);
+    if (!date) return std::nullopt;
+    return std::chrono::seconds(std::max<std::int64_t>(*date - now, 0));
 }
 
 } // namespace headgate::gateway

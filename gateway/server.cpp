@@ -1,5 +1,6 @@
 #include <headgate/core/race.hpp>
 #include <headgate/core/sleep.hpp>
+#include <headgate/core/waits.hpp>
 #include <headgate/io/signals.hpp>
 
 #include <algorithm>
@@ -29,9 +30,6 @@ constexpr duration farewell_time = 1s;
 
 // What the admin server's socket is called when it is handed over.
 constexpr const char* admin_socket = "admin";
-
-task<> until(abort_signal s) { co_await s.wait(); }
-task<> wait_for(duration d) { co_await sleep_for(d); }
 
 class server {
 public:
@@ -70,7 +68,7 @@ public:
     }
 
     task<> supervise(signal_set& signals) {
-        co_await race(handle(signals), until(ending_.signal()));
+        co_await race(handle(signals), wait_for(ending_.signal()));
         ready_ = false;
         chores_.clear();
         co_await end_all(signals);
@@ -125,10 +123,10 @@ private:
 
     task<> end(signal_set& signals, duration limit) {
         if (limit != duration::zero())
-            co_await race(until(workers_.all_ended()), wait_for(limit), second_signal(signals));
+            co_await race(wait_for(workers_.all_ended()), wait_for(limit), second_signal(signals));
         if (!workers_.running()) co_return;
         workers_.abort();
-        co_await race(until(workers_.all_ended()), wait_for(farewell_time), second_signal(signals));
+        co_await race(wait_for(workers_.all_ended()), wait_for(farewell_time), second_signal(signals));
     }
 
     // Until the one that ends.

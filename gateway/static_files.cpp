@@ -5,7 +5,6 @@
 #include <headgate/http/file_body.hpp>
 #include <headgate/http/range.hpp>
 #include <headgate/http/token.hpp>
-#include <headgate/http/writer.hpp>
 #include <headgate/io/peer_watch.hpp>
 #include <headgate/stages/tally.hpp>
 
@@ -18,6 +17,7 @@
 #include <sys/random.h>
 
 #include <gateway/compression.hpp>
+#include <gateway/head_parts.hpp>
 #include <gateway/mime_types.hpp>
 #include <gateway/path.hpp>
 #include <gateway/static_files.hpp>
@@ -187,53 +187,38 @@ content content_of(const found_file& f, const static_action& a) {
     return c;
 }
 
-using field_list = std::vector<std::pair<std::string, std::string>>;
-
-// The fields that the route, or a policy, has for an answer.
-std::vector<const field_list*> fields_of(const request& rq, const static_action& a) {
-    std::vector<const field_list*> lists{&a.headers.set, &a.headers.add};
-    if (rq.answer_edits) lists.insert(lists.end(), {&rq.answer_edits->set, &rq.answer_edits->add});
-    return lists;
-}
-
 // An empty chunk if a field of it cannot be written.
 chunk make_file_head(const request& rq, const static_action& a, const found_file& f, const content& c, int status) {
-    const auto more = fields_of(rq, a);
-    std::size_t room = head_room + c.type.size() + (a.cache_control ? a.cache_control->size() : 0);
-    for (const auto* list : more)
-        for (const auto& [name, value] : *list) room += name.size() + value.size() + 4;
-    chunk out(room);
-    http::head_writer w(out.bytes());
-    const auto put = [&](field id, std::string_view value) {
-        const auto same = [id](const auto& h) { return http::same_token(h.first, http::field_name(id)); };
-        if (!value.empty() && std::ranges::none_of(a.headers.set, same)) w.add(id, value);
-    };
-    w.status_line(status);
-    if (status != 304) {
-        put(field::content_type, c.type);
-        if (!f.compressing)
-            w.add(field::content_length, c.length);
-        else if (rq.client_minor != 0)
-            w.add({.how = http::body_framing::kind::chunked});
-        put(field::content_range, c.range);
-        put(field::content_encoding, f.coding);
-    }
-    if (!f.compressing) put(field::accept_ranges, "bytes");
-    put(field::etag, f.compressing ? "W/" + f.etag : f.etag);
-    put(field::last_modified, http::format_date(f.modified));
-    if (a.cache_control) put(field::cache_control, *a.cache_control);
-    if (f.varies) put(field::vary, "Accept-Encoding");
-    put(field::date, http::format_date(f.now));
-    for (const auto* list : more)
-        for (const auto& [name, value] : *list) w.add(name, value);
-    w.add(field::via, "1.1 headgate");
-    w.add(field::x_request_id, rq.id.view());
-    if (!rq.persistent)
-        w.add(field::connection, "close");
-    else if (rq.client_minor == 0)
-        w.add(field::connection, "keep-alive");
-    out.truncate(w.end());
-    return out;
+    const header_edits* const policy = rq.answer_edits.get();
+    const std::size_t room = head_room + c.type.size() + (a.cache_control ? a.cache_control->size() : 0) +
+                             bytes_of(&a.headers) + bytes_of(policy);
+    return write_head(room, [&](http::head_writer& w) {
+        const auto put = [&](field id, std::string_view value) {
+            const auto same = [id](const auto& h) { return http::same_token(h.first, http::field_name(id)); };
+            if (!value.empty() && std::ranges::none_of(a.headers.set, same)) w.add(id, value);
+        };
+        w.status_line(status);
+        if (status != 304) {
+            put(field::content_type, c.type);
+            if (!f.compressing)
+                w.add(field::content_length, c.length);
+            else if (rq.client_minor != 0)
+                w.add({.how = http::body_framing::kind::chunked});
+            put(field::content_range, c.range);
+            put(field::content_encoding, f.coding);
+        }
+        if (!f.compressing) put(field::accept_ranges, "bytes");
+        put(field::etag, f.compressing ? "W/" + f.etag : f.etag);
+        put(field::last_modified, http::format_date(f.modified));
+        if (a.cache_control) put(field::cache_control, *a.cache_control);
+        if (f.varies) put(field::vary, "Accept-Encoding");
+        put(field::date, http::format_date(f.now));
+        add_edits(w, &a.headers);
+        add_edits(w, policy);
+        w.add(field::via, via);
+        w.add(field::x_request_id, rq.id.view());
+        add_persistence(w, rq.persistent, rq.client_minor);
+    });
 }
 
 // Whether the client gets all of the file, compressed here.

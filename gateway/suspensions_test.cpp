@@ -89,22 +89,6 @@ task<> client(stage* at, std::string text, std::size_t enough) {
     co_await hear(&own, SIZE_MAX);
 }
 
-task<> answer(stage* at, std::size_t after, std::string text, std::size_t times = 1) {
-    auto a = co_await at->origin.accept();
-    if (!a) co_return;
-    rude s(std::move(a->connection));
-    place& here_now = co_await here();
-    strand resets, ends;
-    resets.start(leave_when(at->origin_resets.signal(), &s, true), here_now);
-    ends.start(leave_when(at->origin_ends.signal(), &s, false), here_now);
-    while (times-- != 0) {
-        if (co_await hear(&s, after) < after) co_return;
-        co_await speak(&s, text);
-    }
-    static_cast<void>(s.end());
-    co_await hear(&s, SIZE_MAX);
-}
-
 // Gives one answer after the other, on one connection.
 task<> answer_each(stage* at, std::size_t after, std::vector<std::string> texts) {
     auto a = co_await at->origin.accept();
@@ -119,6 +103,9 @@ task<> answer_each(stage* at, std::size_t after, std::vector<std::string> texts)
         co_await speak(&s, text);
     }
     co_await hear(&s, SIZE_MAX);
+}
+task<> answer(stage* at, std::size_t after, std::string text, std::size_t times = 1) {
+    return answer_each(at, after, std::vector(times, std::move(text)));
 }
 
 task<std::optional<accepted>> first_client(stage* at) {

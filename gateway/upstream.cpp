@@ -14,8 +14,9 @@ namespace headgate::gateway {
 
 upstream::upstream(const upstream_config& c, const upstream_surroundings& s,
                    const std::optional<tls_client_context>& tls)
-    : config_(c), around_(s), tls_(tls), names_(s.names), limit_(c.options), budget_(c.options.retry_budget),
-      circuit_(c.options.circuit_breaker), health_(c.options.ejection, 0), chance_(loop::current().os().random()) {
+    : config_(c), around_(s), tls_(tls), names_(s.names), limit_(c.options.connections_max, c.options.queue_max),
+      budget_(c.options.retry_budget), circuit_(c.options.circuit_breaker), health_(c.options.ejection, 0),
+      chance_(loop::current().os().random()) {
     sweep_.self = this;
     sweep_.run = [](ready& r) {
         upstream& u = *static_cast<sweep&>(r).self;

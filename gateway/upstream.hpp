@@ -1,6 +1,7 @@
 #pragma once
 
 #include <headgate/core/nursery.hpp>
+#include <headgate/core/permits.hpp>
 
 #include <array>
 #include <memory>
@@ -11,7 +12,6 @@
 #include <gateway/balancing.hpp>
 #include <gateway/circuit_breaker.hpp>
 #include <gateway/config.hpp>
-#include <gateway/connection_limit.hpp>
 #include <gateway/endpoint_pool.hpp>
 #include <gateway/health.hpp>
 #include <gateway/retry.hpp>
@@ -58,9 +58,10 @@ public:
     explicit upstream(const upstream_config& c, const upstream_surroundings& s = {},
                       const std::optional<tls_client_context>& tls = std::nullopt);
 
-    // `co_await to.admit()`: waits until there may be one more connection to this upstream; see connection_limit.
-    // Whoever picks an endpoint holds the permit from before then until its connection is no longer in use.
-    connection_limit::admission admit() noexcept { return limit_.admit(); }
+    // `co_await to.admit()`: waits until there may be one more connection to this upstream; first come, first served,
+    // within the options' queue_timeout. errc::overloaded if the queue is full, errc::timed_out if the turn does not
+    // come. Whoever picks an endpoint holds the permit from before then until its connection is no longer in use.
+    permit_queue::admission admit() noexcept { return limit_.admit(config_.options.queue_timeout); }
 
     // The key of a request, or of a connection (`head` is null), for pick().
     pick_key key_of(const http::request_head* head, std::string_view client_address) const noexcept;
@@ -101,7 +102,7 @@ public:
     // Endpoints that are gone and still in use.
     std::size_t leaving() const noexcept { return leaving_.size(); }
     upstream_health& health() noexcept { return health_; }
-    const connection_limit& limit() const noexcept { return limit_; }
+    const permit_queue& limit() const noexcept { return limit_; }
     retry_budget& budget() noexcept { return budget_; }
     choice& chance() noexcept { return chance_; }
     circuit_breaker& circuit() noexcept { return circuit_; }
@@ -131,7 +132,7 @@ private:
     const upstream_surroundings around_;
     const std::optional<tls_client_context> tls_;
     resolver names_;
-    connection_limit limit_;
+    permit_queue limit_; // on connections
     retry_budget budget_;
     circuit_breaker circuit_;
     upstream_health health_;

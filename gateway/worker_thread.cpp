@@ -1,5 +1,5 @@
 #include <headgate/core/race.hpp>
-#include <headgate/core/sleep.hpp>
+#include <headgate/core/waits.hpp>
 
 #include <cstdio>
 #include <exception>
@@ -32,8 +32,6 @@ struct door {
 };
 
 task<> until_drained(worker& w) { co_await w.drained(); }
-task<> until(abort_signal s) { co_await s.wait(); }
-task<> pause(duration d) { co_await sleep_for(d); }
 
 // How long databases may take to confirm that they have stopped what was given up.
 constexpr duration recovery_time = 5s;
@@ -127,8 +125,8 @@ struct worker_thread::inside {
     task<> serve() {
         co_await drain.signal().wait();
         on.drain();
-        co_await race(until_drained(on), until(stop.signal()));
-        co_await race(on.config().recovered(), pause(recovery_time));
+        co_await race(until_drained(on), wait_for(stop.signal()));
+        co_await race(on.config().recovered(), wait_for(recovery_time));
     }
 };
 
@@ -165,7 +163,7 @@ void worker_thread::run(std::promise<inside*> ready) {
             std::fprintf(stderr, "headgate: a worker ended: %s\n", end.error().message().c_str());
         here.on.close();
         shared_.ended();
-        static_cast<void>(here.home.run(until(here.leave.signal())));
+        static_cast<void>(here.home.run(wait_for(here.leave.signal())));
     } catch (const std::exception& e) {
         if (known) {
             std::fprintf(stderr, "headgate: a worker failed: %s\n", e.what());

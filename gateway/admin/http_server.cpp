@@ -2,10 +2,10 @@
 #include <headgate/core/sleep.hpp>
 #include <headgate/http/authority.hpp>
 #include <headgate/http/token.hpp>
+#include <headgate/io/networks.hpp>
 
 #include <algorithm>
 
-#include <arpa/inet.h>
 #include <openssl/crypto.h>
 
 #include <gateway/admin/http_server.hpp>
@@ -19,17 +19,11 @@ namespace {
 constexpr duration linger_time_max = std::chrono::milliseconds(500);
 constexpr duration accept_pause = std::chrono::milliseconds(100);
 
-bool is_address(std::string_view host) {
-    if (host.starts_with('[')) return true; // an IPv6 address, or it would not be an authority
-    in_addr v4{};
-    return ::inet_pton(AF_INET, std::string(host).c_str(), &v4) == 1;
-}
-
 // Why the request is not one of those who look after the gateway; empty if it may be. A page that has been led here
 // has no token: then the name does not matter.
 std::string_view suspicious(const http::request_head& head, bool token) {
     const std::string_view host = head.authority.host;
-    if (!token && !host.empty() && !is_address(host) && !http::same_token(host, "localhost"))
+    if (!token && !host.empty() && !parse_ip(host) && !http::same_token(host, "localhost"))
         return "the Host must be an IP address or localhost: a name may have been made to lead here";
     if (head.method == http::method::get || head.method == http::method::head) return {};
     const std::string_view origin = head.value(http::field::origin);

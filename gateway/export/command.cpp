@@ -1,5 +1,5 @@
 #include <headgate/core/race.hpp>
-#include <headgate/core/sleep.hpp>
+#include <headgate/core/waits.hpp>
 #include <headgate/db/postgres.hpp>
 #include <headgate/db/sqlite.hpp>
 #include <headgate/flow/pipeline.hpp>
@@ -71,7 +71,6 @@ std::unique_ptr<db::database> open(const export_job& job) {
 }
 
 task<> recovered(db::pool* connections) { co_await connections->recovered(); }
-task<> wait_for(duration d) { co_await sleep_for(d); }
 
 task<int> run_export(export_job job) {
     const std::unique_ptr<db::database> database = open(job);
@@ -103,7 +102,7 @@ std::expected<db::parameter, std::string> read_parameter(const std::string& text
         const auto named = parameter_type(std::string_view(name).substr(colon + 1));
         if (!named)
             return std::unexpected(fmt::format("'{}' is no type; there are {}", name.substr(colon + 1),
-                                               fmt::join(parameter_type_names(), ", ")));
+                                               fmt::join(parameter_type_names, ", ")));
         type = *named;
         name.resize(colon);
     }
@@ -125,7 +124,7 @@ export_command::export_command(CLI::App& app)
     command_
         ->add_option("--param", parameters_,
                      "The value of a parameter: name=value, or name:type=value with one of " +
-                         fmt::format("{}", fmt::join(parameter_type_names(), ", ")))
+                         fmt::format("{}", fmt::join(parameter_type_names, ", ")))
         ->type_name("NAME=VALUE")
         ->allow_extra_args(false);
     command_->add_option("--format", format_, "What rows are written as")

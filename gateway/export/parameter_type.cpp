@@ -9,8 +9,7 @@ namespace headgate::gateway {
 
 namespace {
 
-constexpr std::array<std::string_view, 11> names{"text", "integer",   "floating",    "numeric", "boolean", "date",
-                                                 "time", "timestamp", "timestamptz", "uuid",    "json"};
+// In the order of their names.
 constexpr std::array<value_type, 11> types{value_type::text,    value_type::integer,   value_type::floating,
                                            value_type::numeric, value_type::boolean,   value_type::date,
                                            value_type::time,    value_type::timestamp, value_type::timestamptz,
@@ -76,17 +75,15 @@ std::unexpected<std::string> wrong(std::string_view text, std::string_view what)
 
 } // namespace
 
-std::span<const std::string_view> parameter_type_names() noexcept { return names; }
-
 std::optional<value_type> parameter_type(std::string_view name) noexcept {
-    const auto found = std::ranges::find(names, name);
-    if (found == names.end()) return std::nullopt;
-    return types[static_cast<std::size_t>(found - names.begin())];
+    const auto found = std::ranges::find(parameter_type_names, name);
+    if (found == parameter_type_names.end()) return std::nullopt;
+    return types[static_cast<std::size_t>(found - parameter_type_names.begin())];
 }
 
 std::string_view parameter_type_name(value_type t) noexcept {
     const auto found = std::ranges::find(types, t);
-    return found == types.end() ? "" : names[static_cast<std::size_t>(found - types.begin())];
+    return found == types.end() ? "" : parameter_type_names[static_cast<std::size_t>(found - types.begin())];
 }
 
 std::expected<std::string, std::string> parameter_value(value_type type, std::string_view text) {

@@ -2,9 +2,9 @@
 
 #include <headgate/tabular/columns.hpp>
 
+#include <array>
 #include <expected>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -12,7 +12,8 @@ namespace headgate::gateway {
 
 // The types that a parameter of a query may have: text, integer, floating, numeric, boolean, date, time, timestamp,
 // timestamptz, uuid, json.
-std::span<const std::string_view> parameter_type_names() noexcept;
+inline constexpr std::array<std::string_view, 11> parameter_type_names{
+    "text", "integer", "floating", "numeric", "boolean", "date", "time", "timestamp", "timestamptz", "uuid", "json"};
 std::optional<value_type> parameter_type(std::string_view name) noexcept;
 std::string_view parameter_type_name(value_type t) noexcept;
 

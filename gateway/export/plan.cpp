@@ -1,4 +1,5 @@
 #include <headgate/http/accept_encoding.hpp>
+#include <headgate/http/list_fields.hpp>
 #include <headgate/http/token.hpp>
 #include <headgate/stages/utf8.hpp>
 
@@ -62,55 +63,27 @@ bool take_extension(std::string_view& name, export_plan& plan) {
     return true;
 }
 
-// The weight of a media type in an Accept field, in thousandths, and how exactly it is named there.
-struct liking {
-    int weight = -1;
-    int exactness = -1;
-};
-
-// A weight (RFC 9110, section 12.4.2): "1", "0.5", "0.125".
-int thousandths(std::string_view text) noexcept {
-    if (text.starts_with('1')) return 1000;
-    int sum = 0;
-    int digit = 100;
-    for (std::size_t i = 2; text.starts_with("0.") && i < text.size() && text[i] >= '0' && text[i] <= '9'; ++i) {
-        sum += (text[i] - '0') * digit;
-        digit /= 10;
-    }
-    return sum;
+// How exactly a media range of Accept names the type; -1 if it does not.
+int exactness(std::string_view range, std::string_view type) noexcept {
+    range = http::detail::trim(range.substr(0, range.find(';')));
+    if (http::same_token(range, type)) return 2;
+    const auto all_of = [](std::string_view t) { return t.substr(0, t.find('/')); };
+    if (range.ends_with("/*") && http::same_token(all_of(range), all_of(type))) return 1;
+    return range == "*/*" ? 0 : -1;
 }
 
-liking liking_of(std::string_view element, std::string_view type) {
-    const std::size_t semicolon = std::min(element.find(';'), element.size());
-    std::string_view range = element.substr(0, semicolon);
-    while (range.ends_with(' ') || range.ends_with('\t')) range.remove_suffix(1);
-    int exactness = -1;
-    if (http::same_token(range, type))
-        exactness = 2;
-    else if (range.ends_with("/*") &&
-             http::same_token(range.substr(0, range.size() - 2), type.substr(0, type.find('/'))))
-        exactness = 1;
-    else if (range == "*/*")
-        exactness = 0;
-    if (exactness < 0) return {};
-    const std::string parameters = http::lower_case(element.substr(semicolon));
-    const std::size_t q = parameters.find("q=");
-    return {q == std::string::npos ? 1000 : thousandths(std::string_view(parameters).substr(q + 2)), exactness};
-}
-
-// 1000 if there is no Accept.
+// The weight of the range that names it most exactly, in thousandths; 1000 if there is no Accept.
 int media_weight(const http::header_list& headers, std::string_view type) {
-    bool any = false;
-    liking best;
-    for (const http::header& h : headers) {
-        if (h.id != field::accept) continue;
-        any = true;
-        for (std::string_view list = h.value; !list.empty();) {
-            const liking l = liking_of(http::next_element(list), type);
-            if (l.exactness > best.exactness) best = l;
-        }
+    if (!headers.contains(field::accept)) return 1000;
+    int weight = 0;
+    int best = -1;
+    for (const std::string_view element : http::elements(headers, field::accept)) {
+        const http::weighted range = http::read_weighted(element);
+        const int e = exactness(range.name, type);
+        if (e > best) weight = range.weight;
+        best = std::max(best, e);
     }
-    return any ? std::max(best.weight, 0) : 1000;
+    return weight;
 }
 
 bool among(const std::vector<std::string>& list, std::string_view name) {
@@ -189,15 +162,6 @@ std::expected<db::parameter, export_refusal> value_of(const export_parameter& p,
     auto value = parameter_value(type, *text);
     if (!value) return refused(value.error());
     return db::parameter{.name = p.name, .type = type, .text = std::move(*value)};
-}
-
-bool takes_trailers(const http::request_head& head) {
-    for (const http::header& h : head.headers) {
-        if (h.id != field::te) continue;
-        for (std::string_view list = h.value; !list.empty();)
-            if (http::same_token(http::next_element(list), "trailers")) return true;
-    }
-    return false;
 }
 
 } // namespace
@@ -312,7 +276,7 @@ std::expected<export_plan, export_refusal> plan_export(const http::request_head&
         if (const auto best = http::choose_coding(head.headers, codings))
             plan.coding = codings[*best] == "gzip" ? export_coding::gzip : export_coding::zstd;
     }
-    plan.trailers = head.minor_version != 0 && takes_trailers(head);
+    plan.trailers = head.minor_version != 0 && http::lists(head.headers, field::te, "trailers");
     plan.content_type =
         plan.packed ? fmt::format("application/{}", to_string(plan.coding)) : content_type(plan.format, a.csv);
     plan.disposition =

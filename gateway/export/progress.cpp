@@ -51,7 +51,7 @@ void export_progress::show_now() {
 
 void export_progress::last(const outcome& end) {
     if (off()) return;
-    if (end) write(end->bytes, ratio_, std::chrono::duration_cast<duration>(end->elapsed), end ? "done" : "failed");
+    if (end) write(end->bytes, ratio_, std::chrono::duration_cast<duration>(end->elapsed), "done");
     if (written_) std::fputc('\n', stderr);
 }
 
@@ -68,7 +68,7 @@ void export_progress::write(std::uint64_t bytes, double ratio, duration elapsed,
 
 task<> show(export_progress* progress) {
     for (;;) {
-        co_await sleep_for(progress->off() ? std::chrono::hours(24) : refresh);
+        co_await sleep_for(progress->off() ? forever : refresh);
         progress->show_now();
     }
 }

@@ -4,7 +4,6 @@
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/http/body.hpp>
 #include <headgate/http/date.hpp>
-#include <headgate/http/writer.hpp>
 #include <headgate/io/peer_watch.hpp>
 #include <headgate/io/spool.hpp>
 
@@ -16,6 +15,7 @@
 #include <openssl/evp.h>
 
 #include <gateway/export/serve.hpp>
+#include <gateway/head_parts.hpp>
 
 namespace headgate::gateway {
 
@@ -135,32 +135,23 @@ struct byte_limit {
 
 // An empty chunk if a field of it cannot be written.
 chunk make_export_head(const request& rq, const export_plan& plan, const body_framing& framing) {
-    std::size_t room = 1024 + plan.disposition.size();
-    if (rq.answer_edits)
-        for (const auto* list : {&rq.answer_edits->set, &rq.answer_edits->add})
-            for (const auto& [name, value] : *list) room += name.size() + value.size() + 4;
-    chunk out(room);
-    http::head_writer w(out.bytes());
-    w.status_line(200);
-    w.add(field::content_type, plan.content_type);
-    w.add(framing);
-    if (plan.coding != export_coding::identity && !plan.packed) w.add(field::content_encoding, to_string(plan.coding));
-    w.add(field::content_disposition, plan.disposition);
-    w.add(field::vary, "Accept, Accept-Encoding");
-    w.add(field::cache_control, "no-store");
-    if (plan.trailers) w.add(field::trailer, "Content-Digest, Export-Rows, Server-Timing");
-    w.add(field::date, http::format_date(::time(nullptr)));
-    if (rq.answer_edits)
-        for (const auto* list : {&rq.answer_edits->set, &rq.answer_edits->add})
-            for (const auto& [name, value] : *list) w.add(name, value);
-    w.add(field::via, "1.1 headgate");
-    w.add(field::x_request_id, rq.id.view());
-    if (!rq.persistent)
-        w.add(field::connection, "close");
-    else if (rq.client_minor == 0)
-        w.add(field::connection, "keep-alive");
-    out.truncate(w.end());
-    return out;
+    const header_edits* const edits = rq.answer_edits.get();
+    return write_head(1024 + plan.disposition.size() + bytes_of(edits), [&](http::head_writer& w) {
+        w.status_line(200);
+        w.add(field::content_type, plan.content_type);
+        w.add(framing);
+        if (plan.coding != export_coding::identity && !plan.packed)
+            w.add(field::content_encoding, to_string(plan.coding));
+        w.add(field::content_disposition, plan.disposition);
+        w.add(field::vary, "Accept, Accept-Encoding");
+        w.add(field::cache_control, "no-store");
+        if (plan.trailers) w.add(field::trailer, "Content-Digest, Export-Rows, Server-Timing");
+        w.add(field::date, http::format_date(::time(nullptr)));
+        add_edits(w, edits);
+        w.add(field::via, via);
+        w.add(field::x_request_id, rq.id.view());
+        add_persistence(w, rq.persistent, rq.client_minor);
+    });
 }
 
 struct query_source {

@@ -6,16 +6,11 @@ namespace headgate::gateway {
 
 namespace {
 
-header_edits& answer_edits(request& rq) {
-    if (!rq.answer_edits) rq.answer_edits = std::make_unique<header_edits>();
-    return *rq.answer_edits;
-}
-
 std::optional<refusal> take_token(request& rq, rate_limiter& limiter) {
     const auto key = limiter.key_of(rq.parsers->request.head(), rq.from.ip);
     const auto v = limiter.take(key, executor::current().turn_time());
     if (!v.admitted || limiter.options().headers) {
-        header_edits& edits = answer_edits(rq);
+        header_edits& edits = rq.edit_answer();
         edits.set.emplace_back("RateLimit-Policy", rate_limit_policy_field(limiter.options()));
         edits.set.emplace_back("RateLimit", rate_limit_field(v));
         if (!v.admitted) edits.set.emplace_back("Retry-After", std::to_string(seconds_of(v.next)));
@@ -51,10 +46,10 @@ std::optional<refusal> admit(request& rq, const snapshot::route& r) {
     if (p->cors.enabled()) {
         const http::request_head& head = rq.parsers->request.head();
         if (is_preflight(head)) {
-            add_preflight_fields(p->cors, head, answer_edits(rq));
+            add_preflight_fields(p->cors, head, rq.edit_answer());
             return refusal{cause::complete, 204, {}};
         }
-        add_cors_fields(p->cors, head, answer_edits(rq));
+        add_cors_fields(p->cors, head, rq.edit_answer());
     }
     if (p->rate_limiter)
         if (auto no = take_token(rq, *p->rate_limiter)) return no;

@@ -1,4 +1,5 @@
 #include <headgate/http/authority.hpp>
+#include <headgate/http/list_fields.hpp>
 #include <headgate/http/token.hpp>
 
 #include <algorithm>
@@ -27,10 +28,8 @@ std::string_view host_of(std::string_view text) {
 // The last element of all fields with this name; empty if there is none.
 std::string_view last_element(const http::message_head& head, field id) {
     std::string_view last;
-    for (const http::header& h : head.headers)
-        if (h.id == id)
-            for (std::string_view list = h.value; !list.empty();)
-                if (const std::string_view e = http::next_element(list); !e.empty()) last = e;
+    for (const std::string_view e : http::elements(head.headers, id))
+        if (!e.empty()) last = e;
     return last;
 }
 

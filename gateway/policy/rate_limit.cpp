@@ -15,13 +15,6 @@ rate_limiter::rate_limiter(const rate_limit_options& o)
       seed_((std::uint64_t{std::random_device()()} << 32) | std::random_device()()),
       sets_((o.keys_max + ways - 1) / ways) {}
 
-rate_limiter::key rate_limiter::key_of(const in6_addr& client) noexcept {
-    key k;
-    std::memcpy(k.data(), &client, k.size());
-    if (!IN6_IS_ADDR_V4MAPPED(&client)) std::fill(k.begin() + 8, k.end(), '\0');
-    return k;
-}
-
 rate_limiter::key rate_limiter::key_of(std::string_view text) noexcept {
     std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
     SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
@@ -31,7 +24,7 @@ rate_limiter::key rate_limiter::key_of(std::string_view text) noexcept {
 }
 
 rate_limiter::key rate_limiter::key_of(const http::message_head& head, const in6_addr& client) const noexcept {
-    if (options_.key == rate_key::client_address) return key_of(client);
+    if (options_.key == rate_key::client_address) return key_of_client(client);
     const http::header* const first = head.find(options_.header);
     return key_of(first ? first->value : std::string_view());
 }

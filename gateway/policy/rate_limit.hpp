@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include <netinet/in.h>
+#include <gateway/client_table.hpp>
 
 namespace headgate::gateway {
 
@@ -43,8 +43,7 @@ class rate_limiter {
 public:
     explicit rate_limiter(const rate_limit_options& o);
 
-    using key = std::array<char, 16>;
-    static key key_of(const in6_addr& client) noexcept;
+    using key = client_key;
     // Of any text. Two texts have one key only if somebody finds a collision of half of SHA-256.
     static key key_of(std::string_view text) noexcept;
     // By what the options say; `client` is the client's address.

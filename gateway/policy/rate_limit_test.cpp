@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 
 const time_point start = time_point() + 1000h;
 
-rate_limiter::key ip(std::string_view text) { return rate_limiter::key_of(*parse_ip(text)); }
+rate_limiter::key ip(std::string_view text) { return key_of_client(*parse_ip(text)); }
 
 TEST(RateLimit, ABurstAndThenTheRate) {
     rate_limiter l({.requests = 10, .per = 1s, .burst = 3});

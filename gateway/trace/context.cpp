@@ -1,3 +1,4 @@
+#include <headgate/http/list_fields.hpp>
 #include <headgate/http/token.hpp>
 
 #include <algorithm>
@@ -97,15 +98,8 @@ std::optional<trace_context> trace_context_of(const http::message_head& head) no
 
 bool usable_tracestate(const http::message_head& head) noexcept {
     std::size_t members = 0;
-    for (const http::header& h : head.headers) {
-        if (h.id != http::field::tracestate) continue;
-        for (std::string_view list = h.value; !list.empty();) {
-            const std::size_t end = std::min(list.find(','), list.size());
-            const std::string_view member = http::detail::trim(list.substr(0, end));
-            list.remove_prefix(std::min(end + 1, list.size()));
-            if (!member.empty() && (!is_member(member) || ++members > members_max)) return false;
-        }
-    }
+    for (const std::string_view member : http::elements(head.headers, http::field::tracestate))
+        if (!member.empty() && (!is_member(member) || ++members > members_max)) return false;
     return true;
 }
 

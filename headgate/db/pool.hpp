@@ -1,8 +1,8 @@
 #pragma once
 
 #include <headgate/core/nursery.hpp>
+#include <headgate/core/permits.hpp>
 #include <headgate/db/connection.hpp>
-#include <headgate/db/permits.hpp>
 
 #include <array>
 #include <cstdint>

@@ -78,6 +78,8 @@ task<> count_bytes(postgres* db, std::string sql, std::size_t* bytes) {
     while (const auto b = co_await s.next()) *bytes += b->bytes();
 }
 
+constexpr const char* many_rows = "select generate_series(1, 1000000000), repeat('x', 80)";
+
 class postgres_test : public ::testing::Test {
 public:
     // Started outside of a test, so that what it keeps is nobody's leak.
@@ -113,6 +115,20 @@ protected:
         if (r) ADD_FAILURE() << "it has not failed";
         return r ? flow_error{} : r.error();
     }
+    // What a query in the midst of its rows fails with after `cut`.
+    template <class Cut>
+    flow_error error_when(Cut cut) {
+        std::size_t rows = 0;
+        nursery n;
+        std::optional<flow_error> why;
+        n.spawn(
+            count_rows(&*db, many_rows, &rows, {}),
+            [](void* to, const flow_error& e) { static_cast<std::optional<flow_error>*>(to)->emplace(e); }, &why);
+        while (rows == 0 && !n.empty()) step();
+        cut();
+        while (!why) step();
+        return *why;
+    }
     std::string one(std::string sql) {
         const auto r = read(std::move(sql));
         if (!r) ADD_FAILURE() << r.error().message();
@@ -142,8 +158,6 @@ protected:
     loop l{os};
     std::optional<postgres> db;
 };
-
-constexpr const char* many_rows = "select generate_series(1, 1000000000), repeat('x', 80)";
 
 TEST_F(postgres_test, GivesValuesAsTheDatabaseWritesThem) {
     const auto r =
@@ -461,16 +475,10 @@ TEST_F(postgres_test, TheServersOwnTimeoutIsATimeout) {
 }
 
 TEST_F(postgres_test, AKilledSessionIsAnErrorAndThePoolRecovers) {
-    std::size_t rows = 0;
-    nursery n;
-    std::optional<flow_error> why;
-    n.spawn(
-        count_rows(&*db, many_rows, &rows, {}),
-        [](void* to, const flow_error& e) { static_cast<std::optional<flow_error>*>(to)->emplace(e); }, &why);
-    while (rows == 0 && !n.empty()) step();
-    server_->psql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'headgate'");
-    while (!why) step();
-    EXPECT_EQ(db::failure_of(why->code), failure::unavailable) << why->message();
+    const flow_error e = error_when([] {
+        server_->psql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'headgate'");
+    });
+    EXPECT_EQ(db::failure_of(e.code), failure::unavailable) << e.message();
     turn_until_recovered();
     EXPECT_EQ(stats().discarded, 1u);
     EXPECT_EQ(one("select 1"), "1");
@@ -497,16 +505,8 @@ TEST_F(postgres_test, AnIdleSessionMayBeTalkedTo) {
 }
 
 TEST_F(postgres_test, AServerThatRestarts) {
-    std::size_t rows = 0;
-    nursery n;
-    std::optional<flow_error> why;
-    n.spawn(
-        count_rows(&*db, many_rows, &rows, {}),
-        [](void* to, const flow_error& e) { static_cast<std::optional<flow_error>*>(to)->emplace(e); }, &why);
-    while (rows == 0 && !n.empty()) step();
-    server_->stop_at_once();
-    while (!why) step();
-    EXPECT_EQ(db::failure_of(why->code), failure::unavailable) << why->message();
+    const flow_error e = error_when([] { server_->stop_at_once(); });
+    EXPECT_EQ(db::failure_of(e.code), failure::unavailable) << e.message();
     const flow_error down = error_of_reading("select 1");
     EXPECT_EQ(db::failure_of(down.code), failure::unavailable) << down.message();
     EXPECT_EQ(public_message(down.code), "the database is not available");

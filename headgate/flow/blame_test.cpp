@@ -14,18 +14,8 @@ namespace {
 using namespace std::chrono_literals;
 using testing::manual_source;
 using testing::paced_source;
+using testing::paced_stage;
 using testing::slow_sink;
-
-struct slow_stage {
-    duration work;
-    stream<int> operator()(stream<int> in) const { return run(std::move(in), work); }
-    static stream<int> run(stream<int> in, duration work) {
-        while (auto i = co_await in.next()) {
-            co_await sleep_for(work);
-            co_yield *i;
-        }
-    }
-};
 
 task<> ignore(task<outcome> work) { (void)co_await std::move(work); }
 
@@ -66,7 +56,7 @@ TEST_F(blame_test, ASinkThatStallsIsBlamedAtOnceHoweverLongTheSourceTookBefore) 
 
 TEST_F(blame_test, ASourceThatStallsIsBlamedThroughAllStages) {
     manual_source<int> source;
-    start(source.open(), slow_stage{10ms}, buffered(100), slow_sink<int>(1, 20ms));
+    start(source.open(), paced_stage{10ms}, buffered(100), slow_sink<int>(1, 20ms));
     source.push(1);
     sim().advance(5s);
     ASSERT_TRUE(verdict());
@@ -80,7 +70,7 @@ TEST_F(blame_test, ASourceThatStallsIsBlamedThroughAllStages) {
 }
 
 TEST_F(blame_test, AStageIsBlamedForItsOwnWorkAlone) {
-    start(paced_source(std::vector<int>(1000), 1ms), slow_stage{8ms}, slow_sink<int>(1, 1ms));
+    start(paced_source(std::vector<int>(1000), 1ms), paced_stage{8ms}, slow_sink<int>(1, 1ms));
     sim().advance(1s);
     ASSERT_TRUE(verdict());
     EXPECT_EQ(verdict()->stage, 1u);

@@ -11,19 +11,8 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::paced_source;
+using testing::paced_stage;
 using testing::slow_sink;
-
-struct paced_stage {
-    duration work;
-    stream<int> operator()(stream<int> in) const { return run(std::move(in), work); }
-    static stream<int> run(stream<int> in, duration work) {
-        while (auto i = co_await in.next()) {
-            co_await sleep_for(work);
-            co_yield *i;
-        }
-    }
-    const char* name() const noexcept { return "paced"; }
-};
 
 task<> ignore(task<outcome> work) { (void)co_await std::move(work); }
 

@@ -79,6 +79,19 @@ task<> read_head(socket& s, inbound& in, response_parser& parser, get_options o)
     }
 }
 
+// The body of the response whose head has been read, which is gone then.
+stream<chunk> take_body(socket& s, inbound& in, std::unique_ptr<response_parser> parser, chunked_decoder& decoder,
+                        const get_options& o) {
+    const response_head& head = parser->head();
+    in.consume(head.head_bytes);
+    return body_source{.from = &s,
+                       .in = &in,
+                       .framing = head.framing,
+                       .decoder = &decoder,
+                       .limits = {.buffer_bytes = o.buffer_bytes, .source = {.idle = o.idle_timeout}}}
+        .into_stream();
+}
+
 } // namespace
 
 stream<chunk> get(std::string url, get_options o) {
@@ -93,17 +106,8 @@ stream<chunk> get(std::string url, get_options o) {
     const response_head& head = parser->head();
     if (head.status < 200 || head.status > 299)
         co_await fail(errc::refused, std::to_string(head.status) + " " + std::string(head.reason) + " for " + url);
-    const body_framing framing = head.framing;
-    in.consume(head.head_bytes);
-    parser.reset();
-
     chunked_decoder decoder;
-    stream<chunk> body = body_source{.from = &s,
-                                     .in = &in,
-                                     .framing = framing,
-                                     .decoder = &decoder,
-                                     .limits = {.buffer_bytes = o.buffer_bytes, .source = {.idle = o.idle_timeout}}}
-                             .into_stream();
+    stream<chunk> body = take_body(s, in, std::move(parser), decoder, o);
     while (auto piece = co_await body.next()) co_yield std::move(*piece);
 }
 
@@ -125,17 +129,8 @@ task<post_answer> post(post_request rq, get_options o) {
     co_await read_head(s, in, *parser, o);
     const response_head& head = parser->head();
     post_answer answer{.status = head.status, .retry_after = std::string(head.value(field::retry_after))};
-    const body_framing framing = head.framing;
-    in.consume(head.head_bytes);
-    parser.reset();
-
     chunked_decoder decoder;
-    stream<chunk> body = body_source{.from = &s,
-                                     .in = &in,
-                                     .framing = framing,
-                                     .decoder = &decoder,
-                                     .limits = {.buffer_bytes = o.buffer_bytes, .source = {.idle = o.idle_timeout}}}
-                             .into_stream();
+    stream<chunk> body = take_body(s, in, std::move(parser), decoder, o);
     while (auto piece = co_await body.next()) {
         answer.body.append(piece->text().substr(0, post_answer_max - answer.body.size()));
         if (answer.body.size() == post_answer_max) break;

@@ -1,3 +1,4 @@
+#include <headgate/core/chunk_queue.hpp>
 #include <headgate/core/joint.hpp>
 #include <headgate/core/memory_budget.hpp>
 #include <headgate/core/task.hpp>
@@ -8,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <deque>
 #include <ranges>
 #include <vector>
 
@@ -16,7 +16,6 @@ namespace headgate {
 
 namespace {
 
-constexpr std::size_t packed_below = 16 * 1024;
 constexpr std::size_t block_bytes = 4096;    // of the disk: only whole ones are given back
 constexpr std::size_t write_min = 16 * 1024; // for less room, unless it is all there is to write, it is not worth while
 constexpr duration pause_after_refusal = std::chrono::seconds(1);
@@ -24,60 +23,6 @@ constexpr duration pause_after_refusal = std::chrono::seconds(1);
 constexpr std::size_t whole_blocks(std::size_t bytes) noexcept {
     return (bytes + block_bytes - 1) / block_bytes * block_bytes;
 }
-
-// Chunks in their order. Small ones, and those that fill less than half of their buffer, are packed together, so that
-// buffers take at most about twice the bytes that are counted.
-class chunk_queue {
-public:
-    explicit chunk_queue(std::size_t pack_bytes) noexcept : pack_bytes_(pack_bytes) {}
-
-    std::size_t bytes() const noexcept { return bytes_; }
-    bool empty() const noexcept { return chunks_.empty(); }
-
-    void add(chunk item) {
-        bytes_ += item.size();
-        const bool loose = item.size() < packed_below || item.size() < item.capacity() / 2;
-        if (!loose || chunks_.empty()) return chunks_.push_back(std::move(item));
-        if (chunks_.back().append(item.text())) return;
-        chunk pack(std::max(item.size(), pack_bytes_));
-        pack.truncate(0);
-        pack.append(item.text());
-        chunks_.push_back(std::move(pack));
-    }
-    // Takes the first chunk, or its first `most` bytes.
-    chunk take(std::size_t most = SIZE_MAX) {
-        chunk& first = chunks_.front();
-        const std::size_t n = std::min(first.size(), most);
-        bytes_ -= n;
-        chunk taken;
-        if (n < first.size()) {
-            taken = first.slice(0, n);
-            first.remove_prefix(n);
-        } else {
-            taken = std::move(first);
-            chunks_.pop_front();
-        }
-        return taken;
-    }
-    void put_back(chunk item) {
-        bytes_ += item.size();
-        chunks_.push_front(std::move(item));
-    }
-    // Appends what follows the first chunks, of which at most `keep` bytes stay, to `to`.
-    void move_rest(std::size_t keep, chunk_queue& to) {
-        std::size_t n = 0, kept = 0;
-        while (n < chunks_.size() && kept + chunks_[n].size() <= keep) kept += chunks_[n++].size();
-        for (std::size_t i = n; i < chunks_.size(); ++i) to.chunks_.push_back(std::move(chunks_[i]));
-        chunks_.resize(n);
-        to.bytes_ += bytes_ - kept;
-        bytes_ = kept;
-    }
-
-private:
-    std::size_t pack_bytes_;
-    std::deque<chunk> chunks_;
-    std::size_t bytes_ = 0;
-};
 
 // The file, with what it counts for: both go with the call that uses it, and end together.
 struct spool_file {

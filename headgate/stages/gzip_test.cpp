@@ -1,7 +1,7 @@
 #include <headgate/core/memory_budget.hpp>
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/stages/gzip.hpp>
-#include <headgate/testing/fixture.hpp>
+#include <headgate/testing/codec_test.hpp>
 #include <headgate/testing/tools.hpp>
 
 #include <array>
@@ -50,25 +50,8 @@ std::string inflated(const std::string& file) {
     return out;
 }
 
-stream<chunk> pieces(std::string text, std::size_t size) {
-    for (std::size_t i = 0; i < text.size(); i += size) co_yield chunk(std::string_view(text).substr(i, size));
-}
-
-class gzip_test : public testing::simulated_test {
+class gzip_test : public testing::codec_test {
 protected:
-    // What comes out of a stage, in one string; the largest chunk is noted.
-    template <class Stage>
-    outcome through(const Stage& stage, std::string text, std::size_t piece, std::string& out) {
-        testing::sink_log<chunk> log;
-        const outcome end = run(pipeline(pieces(std::move(text), piece), stage, testing::recording_sink<chunk>(log)));
-        for (const chunk& c : log.items) {
-            EXPECT_FALSE(c.empty());
-            EXPECT_LE(c.size(), chunk_large);
-            out += c.text();
-        }
-        EXPECT_EQ(log.finished, end.has_value());
-        return end;
-    }
     std::string gzipped(const std::string& text) {
         std::string out;
         EXPECT_TRUE(through(gzip(), text, 100'000, out));
@@ -99,7 +82,7 @@ TEST_F(gzip_test, ALevelOutOfRangeIsRefused) {
 
 TEST_F(gzip_test, FillsItsChunks) {
     testing::sink_log<chunk> log;
-    ASSERT_TRUE(run(pipeline(pieces(noise(500'000), 1000), gzip(), testing::recording_sink<chunk>(log))));
+    ASSERT_TRUE(run(pipeline(testing::pieces(noise(500'000), 1000), gzip(), testing::recording_sink<chunk>(log))));
     ASSERT_EQ(log.items.size(), 8u);
     for (std::size_t i = 0; i + 1 < log.items.size(); ++i) EXPECT_EQ(log.items[i].size(), chunk_large);
 }
@@ -110,7 +93,7 @@ TEST_F(gzip_test, GivesOutLessAtATimeWhenMemoryIsShort) {
     const memory_charge most(7 << 20);
     testing::sink_log<chunk> log;
     const std::string text = noise(100'000);
-    ASSERT_TRUE(run(pipeline(pieces(text, 1000), gzip(), testing::recording_sink<chunk>(log))));
+    ASSERT_TRUE(run(pipeline(testing::pieces(text, 1000), gzip(), testing::recording_sink<chunk>(log))));
     EXPECT_EQ(log.items.front().size(), chunk_small);
     std::string out;
     for (const chunk& c : log.items) out += c.text();
@@ -120,8 +103,8 @@ TEST_F(gzip_test, GivesOutLessAtATimeWhenMemoryIsShort) {
 TEST_F(gzip_test, AFailedChainHasNoTrailer) {
     const std::string text = noise(500'000);
     testing::sink_log<chunk> log;
-    const outcome end = run(pipeline(pieces(text, 100'000), testing::fail_after{3, errc::premature_close}, gzip(),
-                                     testing::recording_sink<chunk>(log)));
+    const outcome end = run(pipeline(testing::pieces(text, 100'000), testing::fail_after{3, errc::premature_close},
+                                     gzip(), testing::recording_sink<chunk>(log)));
     ASSERT_FALSE(end);
     EXPECT_EQ(end.error().stage, 1u);
     EXPECT_FALSE(log.finished);

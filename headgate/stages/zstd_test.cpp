@@ -2,7 +2,7 @@
 #include <headgate/flow/compose.hpp>
 #include <headgate/flow/pipeline.hpp>
 #include <headgate/stages/zstd.hpp>
-#include <headgate/testing/fixture.hpp>
+#include <headgate/testing/codec_test.hpp>
 #include <headgate/testing/tools.hpp>
 
 #include <algorithm>
@@ -21,10 +21,6 @@ std::string noise(std::size_t bytes) {
     return out;
 }
 
-stream<chunk> pieces(std::string text, std::size_t size) {
-    for (std::size_t i = 0; i < text.size(); i += size) co_yield chunk(std::string_view(text).substr(i, size));
-}
-
 // One frame, by the library's own call.
 std::string decompressed(const std::string& frame, std::size_t bytes) {
     std::string out(bytes, '\0');
@@ -34,19 +30,8 @@ std::string decompressed(const std::string& frame, std::size_t bytes) {
     return out;
 }
 
-class zstd_test : public testing::simulated_test {
+class zstd_test : public testing::codec_test {
 protected:
-    template <class Stage>
-    outcome through(const Stage& stage, std::string text, std::size_t piece, std::string& out) {
-        testing::sink_log<chunk> log;
-        const outcome end = run(pipeline(pieces(std::move(text), piece), stage, testing::recording_sink<chunk>(log)));
-        for (const chunk& c : log.items) {
-            EXPECT_FALSE(c.empty());
-            EXPECT_LE(c.size(), chunk_large);
-            out += c.text();
-        }
-        return end;
-    }
     std::string compressed(const std::string& text, int level = 3) {
         std::string out;
         EXPECT_TRUE(through(zstd({.level = level}), text, 100'000, out));
@@ -137,8 +122,9 @@ TEST_F(zstd_test, OptionsOutOfRangeAreRefused) {
 
 TEST_F(zstd_test, AFailedChainDoesNotEndItsFrame) {
     testing::sink_log<chunk> log;
-    const outcome end = run(pipeline(pieces(noise(1'000'000), 100'000), testing::fail_after{5, errc::premature_close},
-                                     zstd(), testing::recording_sink<chunk>(log)));
+    const outcome end =
+        run(pipeline(testing::pieces(noise(1'000'000), 100'000), testing::fail_after{5, errc::premature_close}, zstd(),
+                     testing::recording_sink<chunk>(log)));
     ASSERT_FALSE(end);
     std::string out;
     for (const chunk& c : log.items) out += c.text();

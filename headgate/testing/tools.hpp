@@ -169,6 +169,19 @@ private:
     abort_signal closes_;
 };
 
+// A stage that works so long on each item.
+struct paced_stage {
+    duration work;
+    stream<int> operator()(stream<int> in) const { return run(std::move(in), work); }
+    static stream<int> run(stream<int> in, duration work) {
+        while (auto i = co_await in.next()) {
+            co_await sleep_for(work);
+            co_yield *i;
+        }
+    }
+    const char* name() const noexcept { return "paced"; }
+};
+
 // A sink that keeps up to `limit` bytes and takes `delay` for each item: a write waits for room, and finish() until all
 // is gone. A probe is told of each item that goes.
 template <class T>

@@ -1,6 +1,7 @@
 #include <gateway/config/rows.hpp>
 #include <gateway/config/tables.hpp>
 #include <gateway/export/formats.hpp>
+#include <gateway/export/parameter_type.hpp>
 
 // Exports: databases, and what is asked of them.
 namespace headgate::gateway::tables {
@@ -29,15 +30,13 @@ constexpr config_alternatives source_alternatives[] = {{one_database, true}};
 using ep = export_parameter;
 
 constexpr string_view places[] = {"query", "header", "path"};
-constexpr string_view types[] = {"text", "integer",   "floating",    "numeric", "boolean", "date",
-                                 "time", "timestamp", "timestamptz", "uuid",    "json"};
 
 constexpr config_field parameter_fields[] = {
     one_of<places, &ep::from>("from", "Where its value is taken from."),
     text<&ep::key>("key", formats::parameter, "Of the parameter of the request's query, or of the header field."),
     count<&ep::segment>("segment", 1, 100,
                         "Of the path: its place behind the prefix that the route matched, without the extension."),
-    choice<&ep::type>("type", types, "What the value must be: 400."),
+    choice<&ep::type>("type", parameter_type_names, "What the value must be: 400."),
     not_empty(texts<&ep::values>("values", formats::any, "What the value may be: 400. Without it, anything.")),
     text<&ep::pattern>("pattern", formats::regex,
                        "A regular expression (RE2) that the whole value must match: 400. Without it, anything."),

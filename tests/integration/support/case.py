@@ -1,9 +1,11 @@
 """The frame of every test: a gateway and an origin of its own, and at the end the proof that nothing is left."""
 
+import select
 import threading
+import time
 import unittest
 
-from .client import Client, problem
+from .client import Client, Cut, problem
 from .gateway import SANITIZED, Gateway
 from .origin import Origin
 from .swarm import Swarm
@@ -183,3 +185,18 @@ class HeldCase(GatewayCase):
             return True
 
         conn.serve(handle)
+
+    def is_served(self):
+        client = self.client()
+        try:
+            client.request()
+            return client.response().status == 200
+        except Cut:
+            return False
+        finally:
+            client.close()
+
+    def cpu_in_a_second(self):
+        before, begun = self.gateway.cpu_seconds(), time.monotonic()
+        select.poll().poll(1000)
+        return (self.gateway.cpu_seconds() - before) / (time.monotonic() - begun)

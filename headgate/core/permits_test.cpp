@@ -1,26 +1,26 @@
 #include <headgate/core/abort_watch.hpp>
 #include <headgate/core/nursery.hpp>
+#include <headgate/core/permits.hpp>
 #include <headgate/core/race.hpp>
 #include <headgate/core/sleep.hpp>
 #include <headgate/testing/fixture.hpp>
 #include <headgate/testing/suspensions.hpp>
 
+#include <memory>
+#include <string>
+
 #include <gtest/gtest.h>
 
-#include <gateway/connection_limit.hpp>
-
-namespace headgate::gateway {
+namespace headgate {
 namespace {
 
-using connection_limit_test = testing::simulated_test;
+using namespace std::chrono_literals;
 
-upstream_options limits(std::size_t connections, std::size_t queue) {
-    return {.connections_max = connections, .queue_max = queue, .queue_timeout = 5s};
-}
+using permits_test = testing::simulated_test;
 
-// Holds a connection for a while; tells in `log` when it began, or why it could not.
-task<> use(connection_limit* limit, int who, duration d, std::string* log) {
-    auto permit = co_await limit->admit();
+// Holds a permit for a while; tells in `log` when it began, or why it could not.
+task<> use(permit_queue* limit, int who, duration d, std::string* log, duration patience = 5s) {
+    const auto permit = co_await limit->admit(patience);
     if (!permit) {
         *log += std::to_string(who) + (permit.error() == errc::timed_out ? " late " : " full ");
         co_return;
@@ -29,8 +29,8 @@ task<> use(connection_limit* limit, int who, duration d, std::string* log) {
     co_await sleep_for(d);
 }
 
-TEST_F(connection_limit_test, WhoWaitsIsServedInTheOrderOfArrival) {
-    connection_limit limit(limits(2, 10));
+TEST_F(permits_test, WhoWaitsIsServedInTheOrderOfArrival) {
+    permit_queue limit(2, 10);
     nursery users;
     std::string log;
     for (int i = 1; i <= 6; ++i) users.spawn(use(&limit, i, 1s, &log));
@@ -45,8 +45,8 @@ TEST_F(connection_limit_test, WhoWaitsIsServedInTheOrderOfArrival) {
     EXPECT_EQ(limit.waiting(), 0u);
 }
 
-TEST_F(connection_limit_test, NobodyOvertakesWhoWasServedAndHasNotRunYet) {
-    connection_limit limit(limits(1, 10));
+TEST_F(permits_test, NobodyOvertakesWhoWasServedAndHasNotRunYet) {
+    permit_queue limit(1, 10);
     nursery first, rest;
     std::string log;
     first.spawn(use(&limit, 1, 1h, &log));
@@ -58,8 +58,8 @@ TEST_F(connection_limit_test, NobodyOvertakesWhoWasServedAndHasNotRunYet) {
     EXPECT_EQ(log, "1 2 3 ");
 }
 
-TEST_F(connection_limit_test, TheQueueIsBoundedInLengthAndTime) {
-    connection_limit limit(limits(1, 2));
+TEST_F(permits_test, TheQueueIsBoundedInLengthAndTime) {
+    permit_queue limit(1, 2);
     nursery users;
     std::string log;
     for (int i = 1; i <= 4; ++i) users.spawn(use(&limit, i, 1min, &log));
@@ -71,16 +71,16 @@ TEST_F(connection_limit_test, TheQueueIsBoundedInLengthAndTime) {
     EXPECT_EQ(limit.waiting(), 0u);
 }
 
-TEST_F(connection_limit_test, WithoutAQueueWhoComesTooLateIsRefusedAtOnce) {
-    connection_limit limit(limits(1, 0));
+TEST_F(permits_test, WithoutAQueueWhoComesTooLateIsRefusedAtOnce) {
+    permit_queue limit(1, 0);
     nursery users;
     std::string log;
     for (int i = 1; i <= 2; ++i) users.spawn(use(&limit, i, 1min, &log));
     EXPECT_EQ(log, "1 2 full ");
 }
 
-TEST_F(connection_limit_test, WhoIsDroppedLeavesTheQueueAtOnce) {
-    connection_limit limit(limits(1, 1));
+TEST_F(permits_test, WhoIsDroppedLeavesTheQueueAtOnce) {
+    permit_queue limit(1, 1);
     nursery first, second, third;
     std::string log;
     first.spawn(use(&limit, 1, 1s, &log));
@@ -92,8 +92,8 @@ TEST_F(connection_limit_test, WhoIsDroppedLeavesTheQueueAtOnce) {
     EXPECT_EQ(log, "1 3 ");
 }
 
-TEST_F(connection_limit_test, AServedOneThatIsDroppedBeforeItRunsPassesItsPermitOn) {
-    connection_limit limit(limits(1, 10));
+TEST_F(permits_test, AServedOneThatIsDroppedBeforeItRunsPassesItsPermitOn) {
+    permit_queue limit(1, 10);
     nursery first, second, third;
     std::string log;
     first.spawn(use(&limit, 1, 1h, &log));
@@ -107,24 +107,22 @@ TEST_F(connection_limit_test, AServedOneThatIsDroppedBeforeItRunsPassesItsPermit
     EXPECT_EQ(limit.taken(), 0u);
 }
 
-task<outcome> use_all(testing::trial* t, std::unique_ptr<connection_limit> limit) {
+task<outcome> use_all(testing::trial* t, std::unique_ptr<permit_queue> limit) {
     place& at = co_await here();
     const abort_watch watch(t->abort(), at);
     std::string log;
-    co_await all(use(limit.get(), 1, 1s, &log), use(limit.get(), 2, 1s, &log), use(limit.get(), 3, 1s, &log),
-                 use(limit.get(), 4, 1s, &log), use(limit.get(), 5, 1s, &log));
+    const auto one = [&](int who) { return use(limit.get(), who, 1s, &log, 2500ms); };
+    co_await all(one(1), one(2), one(3), one(4), one(5));
     if (log != "1 5 full 2 3 4 late ") co_await fail(errc::failed, log);
     co_return transfer{};
 }
 
-TEST(connection_limit_suspensions_test, NothingIsLeftOfAQueue) {
-    const auto report = testing::at_every_suspension([](testing::trial& t) {
-        return use_all(&t, std::make_unique<connection_limit>(
-                               upstream_options{.connections_max = 1, .queue_max = 3, .queue_timeout = 2500ms}));
-    });
+TEST(permits_suspensions_test, NothingIsLeftOfAQueue) {
+    const auto report = testing::at_every_suspension(
+        [](testing::trial& t) { return use_all(&t, std::make_unique<permit_queue>(1, 3)); });
     EXPECT_TRUE(report.ok()) << report;
     EXPECT_GT(report.points, 5u);
 }
 
 } // namespace
-} // namespace headgate::gateway
+} // namespace headgate

@@ -1,6 +1,6 @@
-#include <headgate/db/permits.hpp>
+#include <headgate/core/permits.hpp>
 
-namespace headgate::db {
+namespace headgate {
 
 // A permit that comes free goes to the first in the queue there and then, so that nobody who comes meanwhile is served
 // before. If that one is dropped before it runs, the permit passes on from it like from anyone.
@@ -43,4 +43,4 @@ void permit_queue::admission::enqueue(std::coroutine_handle<> h) noexcept {
     executor::current().arm(*this, limit_);
 }
 
-} // namespace headgate::db
+} // namespace headgate

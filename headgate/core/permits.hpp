@@ -7,12 +7,12 @@
 #include <coroutine>
 #include <utility>
 
-namespace headgate::db {
+namespace headgate {
 
 class permit_queue;
 
-// The right to have one connection, in use, in the making or on its way out. Whoever holds it counts; its end lets the
-// next one in. Must not outlive its queue, unless it is forgotten.
+// The right to have one of what there may only be so many of. Whoever holds it counts; its end lets the next one in.
+// Must not outlive its queue, unless it is forgotten.
 class [[nodiscard]] permit {
 public:
     permit() = default;
@@ -26,6 +26,7 @@ public:
     }
     ~permit() { release(); }
 
+    explicit operator bool() const noexcept { return of_ != nullptr; }
     void release() noexcept;
     // The queue is about to go: nobody is let in by this one any more.
     void forget() noexcept { of_ = nullptr; }
@@ -51,6 +52,9 @@ public:
     // full, errc::timed_out if its turn does not come within `limit`.
     admission admit(duration limit) noexcept;
 
+    // Whether there is a permit to be had at once.
+    bool free() const noexcept { return waiting_ == 0 && taken_ < permits_max_; }
+    std::size_t most() const noexcept { return permits_max_; }
     std::size_t taken() const noexcept { return taken_; }
     std::size_t waiting() const noexcept { return waiting_; }
 
@@ -104,4 +108,4 @@ inline void permit::release() noexcept {
     if (of_) std::exchange(of_, nullptr)->pass_on();
 }
 
-} // namespace headgate::db
+} // namespace headgate
