@@ -137,6 +137,17 @@ std::vector<worker_stacks> fleet::stacks() {
     }
     return all;
 }
+
+std::vector<turn_times::counts> fleet::turns() const {
+    std::vector<turn_times::counts> all;
+    for (const auto& w : workers_) all.push_back(w->turns());
+    return all;
+}
+
+std::optional<std::uint64_t> fleet::stalls() const noexcept {
+    return watch_ ? std::optional(watch_->stalls()) : std::nullopt;
+}
+
 live_counts fleet::live() {
     live_counts all;
     for (const auto& w : workers_) all += w->live();

@@ -48,6 +48,10 @@ public:
     bool running() const noexcept { return endings_.running != 0; }
 
     live_counts live();
+    // How long the turns of the workers' loops took, by their numbers.
+    std::vector<turn_times::counts> turns() const;
+    // How often one of them was held up for longer than the threshold; nothing if they are not watched.
+    std::optional<std::uint64_t> stalls() const noexcept;
     // The coroutines of all workers. One that does not answer within a second is left out.
     std::vector<worker_stacks> stacks();
 

@@ -327,7 +327,7 @@ private:
     abort_source ending_; // fires when somebody has asked for the end
     nursery chores_;      // what goes on beside, until the end begins
     nursery watchdog_;
-    admin::server_facts facts_{.ready = ready_};
+    admin::server_facts facts_{.ready = ready_, .traces = traces_};
     admin::api shown_;
     admin::http_server admin_;
 };

@@ -234,6 +234,7 @@ std::optional<worker_stacks> worker_thread::stacks(duration limit) {
     if (waiting.wait_for(limit) != std::future_status::ready) return std::nullopt;
     return waiting.get();
 }
+turn_times::counts worker_thread::turns() const { return inside_->home.turns().now(); }
 void worker_thread::post(std::function<void(worker&)> f) {
     call([f = std::move(f)](inside& i) {
         try {

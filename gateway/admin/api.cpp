@@ -376,11 +376,9 @@ task<answer> api::drain(asked rq, bool on) {
 }
 
 task<answer> api::metrics() {
-    const time_point asked_at = executor::current().now();
     const auto s = co_await ask_state();
     if (!s) co_return nobody_answers();
-    const duration lag = executor::current().now() - asked_at;
-    co_return answer{.text = metrics_text(*s, facts_, workers_, lag),
+    co_return answer{.text = metrics_text(*s, facts_, workers_),
                      .text_type = "text/plain; version=0.0.4; charset=utf-8"};
 }
 

@@ -21,6 +21,7 @@ public:
     trace_exporter& operator=(const trace_exporter&) = delete;
 
     tracer& traces() noexcept { return tracer_; }
+    const tracer& traces() const noexcept { return tracer_; }
     // Begins to send, if there is a collector. `main` is the loop of this thread.
     void start(loop& main);
     // Sends what is left, without trying anything twice. Not after anything else is given to the tracer.

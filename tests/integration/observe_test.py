@@ -17,7 +17,8 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-from support import SANITIZED, SLACK, Client, RunCase, chunk, eventually, free_port, request
+from support import BINARY, SANITIZED, SLACK, Client, RunCase, chunk, eventually, free_port, request
+from support.postgres import PROGRAMS, Postgres
 
 API = yaml.safe_load((Path(__file__).parents[2] / "docs" / "openapi.yaml").read_text(encoding="utf-8"))
 MIB = 1 << 20
@@ -69,6 +70,9 @@ class ObserveCase(RunCase):
         check(content[kind]["schema"], value)
         return value
 
+    def change(self, text):
+        self.write(f"server: {{workers: 1{self.more}}}\n" + text)
+
     def flows(self, query=""):
         return self.ask("/api/v1/flows" + query)["flows"]
 
@@ -81,6 +85,28 @@ class ObserveCase(RunCase):
                          and f["verdict"]["stalled_ms"] >= stalled), None)
 
         return eventually(found, 10 * SLACK, f"a flow blames the {party}")
+
+    def metrics(self):
+        text = self.ask("/metrics")
+        samples, types = {}, {}
+        for line in text.splitlines():
+            if line.startswith("# TYPE "):
+                _, _, name, kind = line.split(" ")
+                self.assertNotIn(name, types)
+                types[name] = kind
+            elif not line.startswith("#"):
+                found = re.fullmatch(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\.)*",?)*)\})? (\S+)', line)
+                self.assertTrue(found, line)
+                family = re.sub("_(bucket|sum|count)$", "", found[1])
+                self.assertIn(found[1] if found[1] in types else family, types, line)
+                self.assertNotIn((found[1], found[2]), samples)
+                samples[found[1], found[2]] = float(found[3])
+        return text, samples
+
+    def promtool(self, text):
+        if promtool := shutil.which("promtool"):
+            checked = subprocess.run([promtool, "check", "metrics"], input=text, text=True, capture_output=True, check=False)
+            self.assertEqual((checked.returncode, checked.stdout + checked.stderr), (0, ""))
 
     def last_ended(self):
         return eventually(lambda: self.ask("/api/v1/flows/ended?limit=1")["flows"], 5 * SLACK, "a flow has ended")[0]
@@ -374,23 +400,6 @@ class Shown(ObserveCase):
         client.send(request("GET", "/", [("If-None-Match", page.head["ETag"])], host="localhost"))
         self.assertEqual(client.response().status, 304)
 
-    def metrics(self):
-        text = self.ask("/metrics")
-        samples, types = {}, {}
-        for line in text.splitlines():
-            if line.startswith("# TYPE "):
-                _, _, name, kind = line.split(" ")
-                self.assertNotIn(name, types)
-                types[name] = kind
-            elif not line.startswith("#"):
-                found = re.fullmatch(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\.)*",?)*)\})? (\S+)', line)
-                self.assertTrue(found, line)
-                family = re.sub("_(bucket|sum|count)$", "", found[1])
-                self.assertIn(found[1] if found[1] in types else family, types, line)
-                self.assertNotIn((found[1], found[2]), samples)
-                samples[found[1], found[2]] = float(found[3])
-        return text, samples
-
     def test_metrics(self):
         self.proxying(None)
         self.client().exchange()
@@ -404,9 +413,86 @@ class Shown(ObserveCase):
         self.assertEqual(samples["headgate_body_bytes_total", 'route="api",direction="down"'], 1)
         self.assertEqual(samples["headgate_upstream_connections", 'upstream="x",state="idle"'], 1)
         self.assertGreater(samples["process_resident_memory_bytes", None], MIB)
-        if promtool := shutil.which("promtool"):
-            checked = subprocess.run([promtool, "check", "metrics"], input=text, text=True, capture_output=True, check=False)
-            self.assertEqual((checked.returncode, checked.stdout + checked.stderr), (0, ""))
+        self.assertEqual(samples["headgate_log_lines_dropped_total", None], 0)
+        self.assertGreater(samples["headgate_loop_turn_seconds_count", 'worker="0"'], 4)
+        self.assertGreater(samples["headgate_loop_turn_seconds_sum", 'worker="0"'], 0)
+        bounds = [count for (name, labels), count in samples.items() if name == "headgate_loop_turn_seconds_bucket"]
+        self.assertEqual((len(bounds), bounds), (13, sorted(bounds)))
+        self.assertEqual(bounds[-1], samples["headgate_loop_turn_seconds_count", 'worker="0"'])
+        self.assertIn(("headgate_loop_stalls_total", None), samples)
+        self.assertNotIn("headgate_trace_spans_total", text)
+        self.promtool(text)
+
+    def test_lines_that_nobody_reads_are_counted(self):
+        """Its standard output is a pipe that is full."""
+        self.write(self.listener() + f"admin: {{address: '127.0.0.1:{self.admin_port}'}}\nroutes: [{{respond: {{body: hi}}}}]\n")
+        process = subprocess.Popen([BINARY, "run", "-c", str(self.file)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        try:
+            self.assertIn(b"listening", process.stdout.readline())
+            self.assertEqual(self.metrics()[1]["headgate_log_lines_dropped_total", None], 0)
+            made = 4000
+            subprocess.run(["curl", "-s", f"http://127.0.0.1:{self.port}/[1-{made}]"], check=True, stdout=subprocess.DEVNULL, timeout=100)
+            text, samples = self.metrics()
+            dropped = samples["headgate_log_lines_dropped_total", None]
+            self.assertGreater(dropped, 0)
+            self.promtool(text)
+            process.terminate()
+            written = [json.loads(line) for line in process.stdout]
+            self.assertEqual(sum(line["event"] == "end" for line in written), made - dropped)
+        finally:
+            process.kill()
+            process.wait(20)
+            process.stdout.close()
+
+    def spans(self):
+        text, samples = self.metrics()
+        self.promtool(text)
+        return {re.search('"(.*)"', labels)[1]: count for (name, labels), count in samples.items() if name == "headgate_trace_spans_total"}
+
+    def traced(self, collector, more=""):
+        self.watched(f"tracing: {{collector: '{collector}', sampling: 1, interval: 50ms, queue_max: 100{more}}}\nroutes: [{{respond: {{body: hi}}}}]\n", workers=1)
+        return self.client()
+
+    def test_spans_that_nobody_takes_are_counted(self):
+        """The collector is away: 100 wait, one batch is tried again and given up, the others are dropped."""
+        client = self.traced(f"http://127.0.0.1:{free_port()}")
+        self.assertEqual(self.spans(), {"exported": 0, "rejected": 0, "failed": 0, "dropped": 0})
+        for _ in range(300):
+            client.exchange()
+        counts = self.spans()
+        self.assertGreater(counts["dropped"], 0)
+        self.assertLess(counts["dropped"], 300)
+        failed = eventually(lambda: self.spans()["failed"], 40 * SLACK, "a batch is given up")  # after five tries
+        self.assertLessEqual(failed + counts["dropped"], 300)
+
+    def test_spans_that_are_taken_or_refused_are_counted(self):
+        status = 200
+
+        def script(conn):
+            conn.serve(lambda c, head: (c.recv_body(head), c.respond(status, [], b"{}"), False)[2])
+
+        client = self.traced(self.origin_named("collector", script).url())
+        client.exchange()
+        eventually(lambda: self.spans()["exported"] == 1, 10 * SLACK)
+        status = 400
+        client.exchange()
+        eventually(lambda: self.spans()["rejected"] == 1, 10 * SLACK)
+        self.assertEqual(self.spans(), {"exported": 1, "rejected": 1, "failed": 0, "dropped": 0})
+
+    def test_a_worker_that_is_held_up_is_counted(self):
+        """By a compressor that takes its time."""
+        body = os.urandom(2 * MIB).hex().encode()
+        self.origin = self.origin_named("x", lambda conn: conn.serve(lambda c, head: c.respond(200, [("Content-Type", "text/plain")], body)))
+        self.watched("routes: [{name: api, proxy: {upstreams: [x], compression: {algorithms: [zstd], level: 9}}}]\n"
+                     f"upstreams: {{x: {{endpoints: ['{self.origin.name}']}}}}\n", workers=1, more=", loop_stall_threshold: 1ms")
+        before = self.metrics()[1]
+        self.assertEqual(self.client().exchange("GET", "/", ("Accept-Encoding", "zstd")).head["Content-Encoding"], "zstd")
+        after = self.metrics()[1]
+        self.assertGreater(after["headgate_loop_stalls_total", None], before["headgate_loop_stalls_total", None])
+        slow = lambda samples: (samples["headgate_loop_turn_seconds_count", 'worker="0"']
+                                - samples["headgate_loop_turn_seconds_bucket", 'worker="0",le="0.001"'])
+        self.assertGreater(slow(after), slow(before))
+        eventually(lambda: any("has not come back to its loop" in line for line in self.gateway.errors))
 
     def test_waits_are_counted_while_they_last_and_never_less(self):
         self.proxying(silent_after(b""))
@@ -502,7 +588,6 @@ class Many(ObserveCase):
 class Configuration(ObserveCase):
     def test_others_may_not_connect_without_a_token(self):
         self.write("listeners: [{name: web, address: '127.0.0.1:1'}]\nroutes: [{respond: {body: one}}]\nadmin:\n  address: '0.0.0.0:9909'\n")
-        from support import BINARY
         for command in (["validate", "-c", self.file], ["proxy", "--to", "http://127.0.0.1:1", "--admin", "0.0.0.0:9909"]):
             told = subprocess.run([BINARY, *map(str, command)], capture_output=True, text=True, check=False)
             self.assertNotEqual(told.returncode, 0)
