@@ -1,7 +1,6 @@
 #include <headgate/core/sleep.hpp>
 
 #include <algorithm>
-#include <cstdio>
 
 #include <fmt/format.h>
 
@@ -12,6 +11,7 @@
 #include <gateway/problem.hpp>
 #include <gateway/proxy.hpp>
 #include <gateway/static_files.hpp>
+#include <gateway/tell.hpp>
 
 // The answers that a proxy gives by itself.
 namespace headgate::gateway {
@@ -130,8 +130,7 @@ task<> proxy::export_rows(request& rq, const snapshot::route& r, const export_ac
     if (rq.flow.aborted()) f = {cause::aborted_by_operator, 503, "an operator has ended the export"};
     rq.why = f.why;
     if (end.error().where != side::sink)
-        fmt::print(stderr, "headgate: export {}: {} (request {})\n", r.config->name, end.error().message(),
-                   rq.id.view());
+        tell_line(log_level::error, "export {}: {} (request {})", r.config->name, end.error().message(), rq.id.view());
     if (!rq.answered && end.error().where != side::sink)
         co_return co_await answer(rq, f.status, std::string(f.detail), true);
     rq.client.reset(); // what it has of the answer must not look whole

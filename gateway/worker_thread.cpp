@@ -1,10 +1,10 @@
 #include <headgate/core/race.hpp>
 #include <headgate/core/sleep.hpp>
 
-#include <cstdio>
 #include <exception>
 
 #include <gateway/proxy.hpp>
+#include <gateway/tell.hpp>
 #include <gateway/tunnel.hpp>
 #include <gateway/worker_thread.hpp>
 
@@ -162,13 +162,13 @@ void worker_thread::run(std::promise<inside*> ready) {
         ready.set_value(&here);
         known = true;
         if (const auto end = here.home.run(here.serve()); !end)
-            std::fprintf(stderr, "headgate: a worker ended: %s\n", end.error().message().c_str());
+            tell_line(log_level::error, "a worker ended: {}", end.error().message());
         here.on.close();
         shared_.ended();
         static_cast<void>(here.home.run(until(here.leave.signal())));
     } catch (const std::exception& e) {
         if (known) {
-            std::fprintf(stderr, "headgate: a worker failed: %s\n", e.what());
+            tell_line(log_level::error, "a worker failed: {}", e.what());
             std::abort();
         }
         ready.set_exception(std::current_exception());
@@ -240,7 +240,7 @@ void worker_thread::post(std::function<void(worker&)> f) {
         try {
             f(i.on);
         } catch (const std::exception& e) {
-            std::fprintf(stderr, "headgate: a worker could not be asked: %s\n", e.what());
+            tell_line(log_level::error, "a worker could not be asked: {}", e.what());
         }
     });
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <gateway/admin/api.hpp>
+#include <gateway/tell.hpp>
 
 namespace headgate::gateway::admin {
 
@@ -430,18 +431,15 @@ constexpr std::string_view level_names[] = {"error", "warning", "info"};
 }
 
 task<answer> api::level() {
-    if (!workers_.log()) co_return refused(404, "there is no access log");
-    co_return as_json(
-        fmt::format("{{\"level\":\"{}\"}}", level_names[static_cast<std::size_t>(workers_.log()->level())]));
+    co_return as_json(fmt::format("{{\"level\":\"{}\"}}", level_names[static_cast<std::size_t>(wanted_level())]));
 }
 
 task<answer> api::set_level(asked rq) {
-    if (!workers_.log()) co_return refused(404, "there is no access log");
     for (std::size_t i = 0; i < std::size(level_names); ++i) {
         std::string text = rq.body;
         std::erase_if(text, [](char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; });
         if (text != fmt::format("{{\"level\":\"{}\"}}", level_names[i])) continue;
-        workers_.log()->set_level(static_cast<log_level>(i));
+        set_log_level(static_cast<log_level>(i));
         co_return co_await level();
     }
     co_return refused(400, R"(the body must be {"level": "error"}, "warning" or "info")");

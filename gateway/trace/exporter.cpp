@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
 #include <exception>
 
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <gateway/json_text.hpp>
+#include <gateway/tell.hpp>
 #include <gateway/trace/exporter.hpp>
 
 namespace headgate::gateway {
@@ -91,7 +91,7 @@ void trace_exporter::start(loop& main) {
     awake_.emplace();
     if (tracer_.options().collector.empty()) return;
     sender_.spawn(keep_sending(), [](void*, const flow_error& e) {
-        fmt::print(stderr, "headgate: tracing: no more spans are sent: {}\n", e.message());
+        tell_line(log_level::error, "tracing: no more spans are sent: {}", e.message());
     });
 }
 
@@ -159,17 +159,17 @@ task<trace_exporter::attempt_end> trace_exporter::send() {
 void trace_exporter::tell(std::string what) {
     if (what == told_) return;
     if (what.empty())
-        fmt::print(stderr, "headgate: tracing: spans are sent again\n");
+        tell_line(log_level::info, "tracing: spans are sent again");
     else
-        fmt::print(stderr, "headgate: tracing: {}\n", what);
+        tell_line(log_level::warning, "tracing: {}", what);
     told_ = std::move(what);
 }
 
 void trace_exporter::tell_dropped() {
     const std::uint64_t dropped = tracer_.counted().dropped;
     if (dropped == dropped_told_) return;
-    fmt::print(stderr, "headgate: tracing: {} spans dropped: more than the collector has taken\n",
-               dropped - dropped_told_);
+    tell_line(log_level::warning, "tracing: {} spans dropped: more than the collector has taken",
+              dropped - dropped_told_);
     dropped_told_ = dropped;
 }
 

@@ -375,6 +375,34 @@ class Shown(ObserveCase):
         self.assertNotIn("/quiet", [line.target for line in self.gateway.all_logs])
         self.ask("/api/v1/log-level", "PUT", body=b'{"level":"loud"}', status=400)
 
+    def test_the_log_level_is_that_of_standard_error_too(self):
+        def served(more=""):
+            return (self.listener() + f"admin: {{address: '127.0.0.1:{self.admin_port}'}}\nroutes: [{{name: api, proxy: {{upstream: x}}}}]\n"
+                    f"upstreams: {{x: {{endpoints: ['{where}', '{origin.name}'], ejection: {{consecutive_failures: 1, base_ejection_time: 1h, max_ejection_time: 1h, max_ejection_percent: 100}}}}}}\n" + more)
+
+        def told_at(level):
+            """What it says when it is told to read a file, and one that is wrong, and when an endpoint fails for the first time."""
+            nonlocal where
+            self.ask("/api/v1/log-level", "PUT", body=json.dumps({"level": level}).encode())
+            before = len(self.gateway.errors)
+            where = f"127.0.0.1:{free_port()}"
+            self.change(served())
+            self.ask("/api/v1/reload", "POST")
+            ejected = lambda: self.metrics()[1]["headgate_upstream_ejections_total", 'upstream="x"']
+            known = ejected()
+            eventually(lambda: self.client().exchange() and ejected() > known, 5 * SLACK, "one goes to where nobody is")
+            self.change(served("nonsense: 1\n"))
+            self.ask("/api/v1/reload", "POST", status=422)
+            text = self.gateway.live() and "\n".join(self.gateway.errors[before:])  # what was asked for comes at every level
+            return "reloaded:" in text, "is ejected" in text, "not reloaded" in text
+
+        origin, where = self.origin_named("x"), "127.0.0.1:1"
+        self.run_with(served(), workers=1)
+        self.assertEqual(told_at("info"), (True, True, True))
+        self.assertEqual(told_at("warning"), (False, True, True))
+        self.assertEqual(told_at("error"), (False, False, True))
+        self.ask("/api/v1/log-level", "PUT", body=b'{"level": "info"}')
+
     def test_a_token(self):
         file = self.file.parent / "token"
         file.write_text("s3cret\n")
