@@ -117,7 +117,6 @@ task<> proxy::export_rows(request& rq, const snapshot::route& r, const export_ac
     }
     rq.upstream.set(a.source);
     rq.life = rq.now->lives[r.place].get();
-    rq.flow.enter(flow_phase::wait);
     export_counts counts{.flow = &rq.flow};
     const export_route with{worker_, a, *r.statement, *rq.now->sources[r.source], *r.spool};
     auto end = co_await attempt(serve_export(rq, with, std::move(*plan), &counts));
@@ -126,7 +125,7 @@ task<> proxy::export_rows(request& rq, const snapshot::route& r, const export_ac
         co_return;
     }
     worker_.flows.torn_down(executor::current().turn_time());
-    export_failure f = failure_of_export(end.error(), counts, a);
+    export_failure f = failure_of_export(end.error(), counts);
     if (rq.flow.aborted()) f = {cause::aborted_by_operator, 503, "an operator has ended the export"};
     rq.why = f.why;
     if (end.error().where != side::sink)

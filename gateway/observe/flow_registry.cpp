@@ -42,7 +42,7 @@ void set_waiting(flow_view& v, const live_flow& f, time_point now) {
     case flow_phase::head:
     case flow_phase::linger: v.waiting_for = "client"; return;
     case flow_phase::queue:
-    case flow_phase::connect: v.waiting_for = "upstream"; return;
+    case flow_phase::connect: v.waiting_for = v.kind == flow_kind::export_rows ? "database" : "upstream"; return;
     default: break;
     }
     v.waiting = {};

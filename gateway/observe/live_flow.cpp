@@ -104,7 +104,8 @@ bool live_flow::abort() noexcept {
 
 flow_phase live_flow::phase() const noexcept {
     const live_pipeline* p = down().live();
-    if (kind == flow_kind::export_rows && p && p->joints.front().items == 0) return flow_phase::wait;
+    if (kind == flow_kind::export_rows && phase_ != flow_phase::queue && p && p->joints.front().items == 0)
+        return flow_phase::wait;
     return phase_;
 }
 

@@ -211,13 +211,14 @@ void add_attempt(span_writer& w, const request& rq, const traced_attempt& a, std
     w.close(!connected);
 }
 
-// The stages of an export: all of them begin when the database is asked; the database is free before its client has
-// everything.
+// The stages of an export: all of them begin when a connection to the database is asked for. The database's own begins
+// when there is one, and ends when it is free, which is before its client has everything.
 void add_stages(span_writer& w, const request& rq, time_point end) {
     const live_flow& f = rq.flow;
     const time_point begun = f.begun() + f.spent(flow_phase::head, end);
     const source_config& from = rq.now->shared->of().sources[rq.route->source];
     const char* const side = side_of(*rq.why);
+    const duration queued = f.spent(flow_phase::queue, end);
     trace_ids ids(rq.trace.context().span + 1);
     for (const ended_stage& s : f.stages()) {
         const bool database = &s == f.stages().data();
@@ -227,9 +228,12 @@ void add_stages(span_writer& w, const request& rq, time_point end) {
                 .kind = database ? span_kind::client : span_kind::internal,
                 .name = database ? "query" : s.name,
                 .name_of = database ? std::string_view(from.name) : std::string_view(),
-                .begun = begun,
-                .ended = database ? std::min(begun + f.hold_time(end).value_or(duration{}), end) : end});
-        if (database) w.text("db.system.name", from.postgres.empty() ? "sqlite" : "postgresql");
+                .begun = database ? std::min(begun + queued, end) : begun,
+                .ended = database ? std::min(begun + queued + f.hold_time(end).value_or(duration{}), end) : end});
+        if (database) {
+            w.text("db.system.name", from.postgres.empty() ? "sqlite" : "postgresql");
+            w.milliseconds("headgate.queue_ms", queued);
+        }
         w.number("headgate.stage.items", s.items);
         w.number("headgate.stage.bytes", s.bytes);
         w.number("headgate.stage.held_max_bytes", s.held_max);

@@ -251,17 +251,19 @@ class Exports(TracingCase):
         self.rest_is_now()
         self.assertEqual(answer.status, 200)
         (span,) = self.requests(1)
-        names = [(s.name, s.kind) for s in span.children]
-        self.assertEqual((names[0], names[-1]), (("query shop", "client"), ("client", "internal")))
-        self.assertTrue({"gzip", "spooled"} <= {name for name, _ in names}, names)
-        query = span.children[0]
+        stages = {s.name: s for s in span.children}
+        self.assertTrue({"query shop", "gzip", "spooled", "client"} <= set(stages), stages)
+        self.assertEqual((stages["query shop"].kind, stages["client"].kind), ("client", "internal"))
+        query = stages["query shop"]
         self.assertEqual((query["db.system.name"], query.failed), ("sqlite", False))
         self.assertLess(query.ended, span.ended)
+        queued = query["headgate.queue_ms"]
+        self.assertAlmostEqual((query.begun - stages["client"].begun) / 1e6, queued, delta=0.01, msg="the wait for a connection is before it")
         for stage in span.children:
             clocks = sum(stage[f"headgate.stage.{k}_ms"] for k in ("waiting_for_source", "working", "waiting_for_consumer"))
             self.assertLessEqual(clocks, (span.ended - span.begun) / 1e6 + 2, stage)
             self.assertGreater(stage["headgate.stage.items"], 0)
-        self.assertEqual(span.children[-1]["headgate.stage.bytes"], len(answer.data))
+        self.assertEqual(stages["client"]["headgate.stage.bytes"], len(answer.data))
 
     def test_a_query_that_fails(self):
         self.export("select abs(-9223372036854775807 - 1)")
