@@ -252,8 +252,9 @@ private:
     }
     std::string read_files_again() {
         try {
-            const auto next = std::make_shared<snapshot>(workers_.current().of(), &workers_.current());
-            for (const std::string& w : next->warnings()) fmt::print(stderr, "headgate: warning: {}\n", w);
+            const snapshot& now = workers_.current();
+            const auto next = std::make_shared<snapshot>(now.of(), &now, now.origin());
+            for (const std::string& w : next->warnings()) tell_line(log_level::warning, "warning: {}", w);
             return workers_.change_to(next);
         } catch (const std::exception& e) {
             return e.what();

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <gateway/admin/api.hpp>
+#include <gateway/config/explain.hpp>
 #include <gateway/tell.hpp>
 
 namespace headgate::gateway::admin {
@@ -386,42 +387,21 @@ task<answer> api::metrics() {
 // ---- the rest
 
 task<answer> api::show_config(asked rq) {
-    const config& c = workers_.current().of();
+    const snapshot& now = workers_.current();
+    const auto parts = explain_all(now.of(), now.origin() ? *now.origin() : config_origin());
     json_writer out;
-    std::string text;
-    out.begin_object().key("listeners").begin_array();
-    for (const listener_config& l : c.listeners) {
-        const char* protocol = l.protocol == listener_protocol::http ? "http" : "tcp";
-        out.begin_object().field("name", l.name).field("address", l.listen.text()).field("protocol", protocol);
-        out.field("tls", !l.tls.certificates.empty()).end_object();
-        text += fmt::format("listener {}: {} {}{}\n", l.name, protocol, l.listen.text(),
-                            !l.tls.certificates.empty() ? " tls" : "");
-    }
-    out.end_array().key("routes").begin_array();
-    for (const route_config& r : c.routes) {
-        out.begin_object().field("name", r.name).field("action", action_of(r)).end_object();
-        text += fmt::format("route {}: {}\n", r.name, action_of(r));
-    }
-    out.end_array().key("upstreams").begin_array();
-    for (const upstream_config& u : c.upstreams) {
-        out.begin_object().field("name", u.name).key("endpoints").begin_array();
-        text += fmt::format("upstream {}:", u.name);
-        for (const endpoint_config& e : u.endpoints) {
-            const std::string where = e.srv.empty() ? e.where.text() : e.srv;
-            out.value(where);
-            text += " " + where;
-        }
+    out.begin_object().text_field("file", now.origin() ? now.origin()->file : "").key("parts").begin_array();
+    for (const explained_part& p : parts) {
+        out.begin_object().field("kind", p.kind).text_field("name", p.name).text_field("from", p.from);
+        out.key("about").begin_array();
+        for (const std::string& a : p.about) out.value(a);
+        out.end_array().key("options").begin_array();
+        for (const explained_option& o : p.options)
+            out.begin_object().field("key", o.key).text_field("value", o.value).field("from", o.from).end_object();
         out.end_array().end_object();
-        text += '\n';
-    }
-    out.end_array().key("sources").begin_array();
-    for (const source_config& s : c.sources) {
-        const char* driver = s.dialect() == db::dialect::postgres ? "postgres" : "sqlite";
-        out.begin_object().field("name", s.name).field("driver", driver).end_object();
-        text += fmt::format("source {}: {}\n", s.name, driver);
     }
     out.end_array().end_object();
-    answer a{.text = std::move(text)};
+    answer a{.text = text_of(parts)};
     if (rq.wants_json()) a.json = out.take() + "\n";
     co_return a;
 }

@@ -347,8 +347,49 @@ class Shown(ObserveCase):
         route = self.ask("/api/v1/routes")["routes"][0]
         self.assertEqual((route["route"], route["requests_total"], route["errors_total"], route["action"]), ("api", 1, 0, "proxy"))
         self.assertEqual(self.ask("/api/v1/sources"), {"sources": []})
-        self.assertIn("upstream x: " + self.origin.name, self.ask("/api/v1/config"))
-        self.assertEqual(self.ask("/api/v1/config", fields=[("Accept", "application/json")])["routes"], [{"name": "api", "action": "proxy"}])
+
+    def explained(self):
+        return subprocess.run([BINARY, "explain", "-c", str(self.file)], text=True, capture_output=True, check=True, timeout=60).stdout
+
+    def test_the_configuration_is_what_explain_says(self):
+        origin = self.origin_named("x")
+        rest = ("defaults: {proxy: {first_byte_timeout: 7s}}\n"
+                "tracing: {sampling: 0, headers: {Authorization: hidden}}\n"
+                "sources: {shop: {postgres: 'postgres://me:hidden@127.0.0.1:1/shop'}, other: {postgres: 'host=127.0.0.1 port=1 password=hidden'}}\n"
+                "routes:\n"
+                "  - {name: api, match: {path_prefix: /}, proxy: {upstreams: [x], request_headers: {set: {X-Key: hidden}}}}\n"
+                "  - {name: rows, match: {path: /rows}, export: {source: shop, query: select 1}}\n"
+                f"upstreams: {{x: {{endpoints: ['{origin.name}'], sticky_cookie: {{name: c, secret: hidden-hidden-hidden-hidden-hidden}}}}}}\n")
+        self.watched(rest, workers=1)
+        for _ in range(2):
+            served = self.ask("/api/v1/config")
+            self.assertEqual(served, self.explained())
+            told = self.ask("/api/v1/config", fields=[("Accept", "application/json")])
+            self.assertEqual(told["file"], str(self.file))
+            self.assertEqual({p["kind"] for p in told["parts"]}, {"server", "admin", "tracing", "listener", "route", "upstream", "source"})
+            lines = []
+            for p in told["parts"]:
+                lines += ["", " ".join(filter(None, (p["kind"], p["name"]))) + (f" ({p['from']})" if p["from"] else "")]
+                lines += ["  " + a for a in p["about"]]
+                lines += [f"    {o['key']:<36}{o['value'] or '-':<11} {o['from']}" for o in p["options"]]
+            self.assertEqual("\n".join(lines[1:]) + "\n", served, "both forms say the same")
+            options = {(p["name"], o["key"]): o for p in told["parts"] for o in p["options"]}
+            first = options["api", "first_byte_timeout"]
+            self.assertEqual(first["value"], "7s")
+            self.assertRegex(first["from"], r"headgate\.yaml:\d+, defaults$")
+            self.assertIn("is " + origin.name, next(p["about"] for p in told["parts"] if p["name"] == "x"))
+            self.assertEqual(options["shop", "postgres"]["value"], "postgres://me:(not shown)@127.0.0.1:1/shop")
+            self.assertNotIn("hidden", served)
+            rest = "# all of it is a line further down\n" + rest
+            self.reload(self.listener() + f"admin: {{address: '127.0.0.1:{self.admin_port}'}}\n" + rest, workers=1)
+        self.leaks = None  # those of a pool of connections to a database
+
+    def test_the_configuration_of_a_command_line(self):
+        self.start("--admin", f"127.0.0.1:{self.admin_port}", "--first-byte-timeout", "9s")
+        told = self.ask("/api/v1/config", fields=[("Accept", "application/json")])
+        self.assertEqual(told["file"], None)
+        options = {(p["kind"], o["key"]): o for p in told["parts"] for o in p["options"]}
+        self.assertEqual(options["route", "first_byte_timeout"], {"key": "first_byte_timeout", "value": "9s", "from": "command line, or built in"})
 
     def test_an_endpoint_is_drained(self):
         one, two = self.origin_named("one"), self.origin_named("two")
