@@ -35,6 +35,7 @@ public:
         unique_names("routes", c_.routes);
         for (std::size_t i = 0; i < c_.listeners.size(); ++i) check_address(i);
         check_admin();
+        check_tracing();
         for (std::size_t i = 0; i < c_.upstreams.size(); ++i) check_weights(c_.upstreams[i]);
         for (std::size_t i = 0; i < c_.upstreams.size(); ++i) check_balancing(c_.upstreams[i]);
         for (std::size_t i = 0; i < c_.routes.size(); ++i) check_route(i);
@@ -148,6 +149,13 @@ private:
                     u->options.connections_max = tunnel_options{}.upstream.connections_max;
             }
         }
+    }
+
+    void check_tracing() {
+        const config_mark* at = place("tracing.tls");
+        if (at && !c_.tracing.collector.starts_with("https://"))
+            errors_.add(*at, "TLS is spoken with a collector at https://; this one is " +
+                                 (c_.tracing.collector.empty() ? "not set" : quoted(c_.tracing.collector)));
     }
 
     void check_listener(std::size_t i) {

@@ -3,6 +3,7 @@
 #include <headgate/core/abort.hpp>
 #include <headgate/core/nursery.hpp>
 #include <headgate/io/loop.hpp>
+#include <headgate/io/tls_context.hpp>
 
 #include <atomic>
 
@@ -15,7 +16,8 @@ namespace headgate::gateway {
 // meanwhile the queue fills, and drops. What happens is told on standard error when it changes.
 class trace_exporter {
 public:
-    // Outlives everybody who gives the tracer something, and the loop.
+    // Outlives everybody who gives the tracer something, and the loop. Throws std::runtime_error if a file that TLS
+    // with the collector needs cannot be used.
     explicit trace_exporter(const tracing_options& o);
     trace_exporter(const trace_exporter&) = delete;
     trace_exporter& operator=(const trace_exporter&) = delete;
@@ -53,13 +55,15 @@ private:
     task<> keep_sending();
     task<> send_all();
     task<attempt_end> send();
+    void load_tls_again();
     void tell(std::string what);
     void tell_dropped();
 
     loop* main_ = nullptr;
     tracer tracer_;
     const std::string url_;
-    const std::string before_; // what comes before the spans of a request to the collector
+    std::optional<tls_client_context> tls_; // with a collector at https://
+    const std::string before_;              // what comes before the spans of a request to the collector
     tracer::batch sending_;
     counts counts_;
     std::string told_;
