@@ -63,6 +63,10 @@ live_counts& live_counts::operator+=(const live_counts& o) noexcept {
     return *this;
 }
 
+void worker::report_chore(void*, const flow_error& e) noexcept {
+    tell_line(log_level::error, "a worker could not be asked: {}", e.message());
+}
+
 worker::worker(loop& l, const server_options& o, access_log* log, client_table* clients, tracer* traces)
     : loop_(l), options_(o), log_(log), clients_(clients), traces_(traces),
       pipes_(l.os(), {.pipes_max = o.splice_pipes_max}), reserve_fd_(::open("/dev/null", O_RDONLY | O_CLOEXEC)),

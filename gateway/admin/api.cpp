@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <charconv>
+#include <tuple>
 
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <gateway/admin/api.hpp>
 #include <gateway/config/explain.hpp>
+#include <gateway/observe/flow_survey.hpp>
 #include <gateway/tell.hpp>
 
 namespace headgate::gateway::admin {
@@ -56,17 +58,6 @@ std::expected<flow_query, std::string> query_of(const asked& rq) {
     return q;
 }
 
-double key_of(const flow_view& f, flow_order order) {
-    switch (order) {
-    case flow_order::stalled: return f.verdict ? static_cast<double>(f.verdict->stalled.count()) : -1;
-    case flow_order::held: return static_cast<double>(f.held.held);
-    case flow_order::age: return static_cast<double>(f.age.count());
-    case flow_order::hold: return f.hold ? static_cast<double>(f.hold->count()) : -1;
-    case flow_order::bytes: return static_cast<double>(f.of.up_bytes + f.of.down_bytes);
-    }
-    return 0;
-}
-
 // The pages of all workers as one. Nothing if there is none.
 std::optional<flow_page> joined(std::vector<std::optional<flow_page>> pages, const flow_query& q) {
     flow_page all;
@@ -87,7 +78,11 @@ std::optional<flow_page> joined(std::vector<std::optional<flow_page>> pages, con
         }
     }
     if (!any) return std::nullopt;
-    std::ranges::sort(all.flows, std::greater(), [&](const flow_view& f) { return key_of(f, q.sort); });
+    std::ranges::sort(all.flows, [&](const flow_view& a, const flow_view& b) {
+        const double left = sort_key(a, q.sort);
+        const double right = sort_key(b, q.sort);
+        return left != right ? left > right : std::tie(a.worker, a.number) < std::tie(b.worker, b.number);
+    });
     if (all.flows.size() > q.limit) all.flows.resize(q.limit);
     for (auto& [name, r] : routes) all.routes.push_back(std::move(r));
     return all;
@@ -163,7 +158,7 @@ std::vector<endpoint> api::endpoints() {
 // ---- flows
 
 task<std::string> api::flows_json(flow_query q) {
-    auto page = joined(co_await workers_.ask<flow_page>([q](worker& w) { return w.flows.select(q); }), q);
+    auto page = joined(co_await workers_.ask_slowly<flow_page>([q](worker& w) { return survey(&w.flows, q); }), q);
     if (!page) co_return std::string();
     json_writer out;
     out.begin_object()
@@ -224,7 +219,7 @@ task<answer> api::ended(asked rq) {
 // ---- all together
 
 task<std::optional<worker_state>> api::ask_state() {
-    const auto all = co_await workers_.ask<worker_state>([](worker& w) { return state_of(w); });
+    const auto all = co_await workers_.ask_slowly<worker_state>([](worker& w) { return state_of(&w); });
     std::optional<worker_state> sum;
     for (const auto& s : all) {
         if (!s) continue;
@@ -276,6 +271,7 @@ task<std::string> api::overview_json() {
         .field("ready", facts_.ready)
         .field("draining", !facts_.ready)
         .field("workers", workers_.size())
+        .field("stalled_after_ms", stall_begins)
         .field("connections", s->live.connections)
         .field("requests", s->live.requests)
         .field("flows", s->flows)

@@ -226,6 +226,15 @@ std::optional<flow_verdict> live_flow::verdict(time_point now) const noexcept {
     return worst ? worst : last_;
 }
 
+// Before there are lanes the phase tells.
+duration live_flow::stalled(const std::optional<flow_verdict>& v, time_point now) const noexcept {
+    if (phase_ == flow_phase::linger) return {}; // it has its answer
+    if (v && v->stalled > duration::zero()) return v->stalled;
+    if (phase_ > flow_phase::connect) return {};
+    const duration still = now - since_;
+    return still >= stall_begins ? still : duration{};
+}
+
 void live_flow::lane_ended(const flow_lane& lane, const live_pipeline& p) noexcept {
     const time_point now = executor::current().turn_time();
     std::array<stage_report, lane_stages_max> room;

@@ -384,6 +384,7 @@ routes:
         wait = 0.7
         waits = eventually(lambda: (f := ask().get("/orders")) and f["waiting_ms"] > 1000 * wait and f, 10 * SLACK)
         self.assertEqual((waits["phase"], waits["waiting_for"], waits["holding"], waits["hold_ms"]), ("queue", "database", False, None))
+        self.assertEqual((waits["stalled_by"], waits["stalled_ms"] > 500), ("database", True))
         first.reset()
         timing = timing_of(second.response().body)
         self.assertGreater(timing["queue"], 1000 * wait)

@@ -84,7 +84,10 @@ class ObserveCase(RunCase):
             return next((f for f in flows if f["verdict"] and f["verdict"]["party"] == party
                          and f["verdict"]["stalled_ms"] >= stalled), None)
 
-        return eventually(found, 10 * SLACK, f"a flow blames the {party}")
+        flow = eventually(found, 10 * SLACK, f"a flow blames the {party}")
+        stalled_ms = flow["verdict"]["stalled_ms"]
+        self.assertEqual((flow["stalled_ms"], flow["stalled_by"]), (stalled_ms, party if stalled_ms else None))
+        return flow
 
     def metrics(self):
         text = self.ask("/metrics")
@@ -233,6 +236,27 @@ class Blame(ObserveCase):
             reader.join()
         self.ended_as("client_reset")
 
+    @unittest.skipUnless(PROGRAMS, "no PostgreSQL is installed")
+    def test_a_slow_postgresql(self):
+        server = Postgres()
+        self.addCleanup(server.close)
+        slow = "select i, pg_sleep(case when i % 3 = 0 then 1.2 else 0 end) from generate_series(1, 1000) i"
+        self.watched(f"sources: {{shop: {{postgres: '{server.source}'}}}}\nroutes: [{{name: rows, match: {{path_prefix: /}}, "
+                     f"export: {{source: shop, query: '{slow}', timeout: 1h}}}}]\n", workers=1)
+        client = self.client()
+        client.request("GET", "/x.csv")
+        flow = self.blamed("database", stalled=500)
+        self.assertEqual((flow["kind"], flow["source"], flow["upstream"], flow["waiting_for"]), ("export", "shop", None, "database"))
+        self.assertTrue(flow["holding"])
+        self.assertGreater(flow["verdict"]["share"], 0.5)
+        route = self.ask("/api/v1/flows")["routes"][0]
+        self.assertEqual((route["flows"], route["bottlenecks"]["database"]), (1, 1))
+        source = self.ask("/api/v1/sources")["sources"][0]
+        self.assertEqual((source["name"], source["driver"], source["busy"]), ("shop", "postgres", 1))
+        client.reset()
+        self.assertEqual(self.ended_as("client_reset")["verdict"]["party"], "database")
+        self.leaks = None  # a session of the database is kept, which is no leak
+
     def test_a_slow_database(self):
         path = self.file.parent / "shop.db"
         sqlite3.connect(path).close()
@@ -281,6 +305,11 @@ class Registry(ObserveCase):
         client.send(b"GET / HT")
         flow = eventually(self.flows, 5, "there is a flow")[0]
         self.assertEqual((flow["phase"], flow["waiting_for"], flow["route"]), ("head", "client", None))
+        after = self.ask("/api/v1/overview")["stalled_after_ms"]
+        self.assertEqual(after, 500)
+        flow = eventually(lambda: next((f for f in self.flows() if f["stalled_ms"]), None), 5 * SLACK, "it is stalled")
+        self.assertEqual((flow["stalled_by"], flow["stalled_ms"] >= after, flow["verdict"]), ("client", True, None))
+        self.assertEqual(self.ask("/api/v1/flows")["routes"][0]["stalled"], 1)
         self.ask(f"/api/v1/flows/{flow['id']}", "DELETE", status=202)
         self.ended_as("aborted_by_operator")
         client.wait_end(5)
@@ -646,8 +675,22 @@ class Many(ObserveCase):
             c.sendall(f"GET /{i} HTT".encode())
             clients.append(c)
         eventually(lambda: self.ask("/api/v1/flows?limit=1")["total"] == count, 60, "all are there")
-        page = self.ask("/api/v1/flows?limit=1000&sort=age")
-        self.assertEqual((page["total"], page["matched"], len(page["flows"])), (count, count, 1000))
+        before = self.metrics()[1]
+        for sort in ("age", "stalled", "bytes"):
+            page = self.ask(f"/api/v1/flows?limit=1000&sort={sort}")
+            self.assertEqual((page["total"], page["matched"], len(page["flows"])), (count, count, 1000))
+            self.assertEqual(sum(r["flows"] for r in page["routes"]), count)
+        oldest = self.ask("/api/v1/flows?limit=1000&sort=age")["flows"]
+        self.assertEqual(len({f["id"] for f in oldest}), 1000)
+        self.assertLessEqual(max(int(f["id"].partition("-")[2]) for f in oldest), 1000 + 100, "those that came first")
+        self.ask("/api/v1/overview")
+        after = self.metrics()[1]
+        # The watch leaves out what the machine does to a worker.
+        self.assertEqual(after["headgate_loop_stalls_total", None], before["headgate_loop_stalls_total", None],
+                         "a worker was held up: " + "\n".join(self.gateway.errors))
+        turns = {labels: count - before["headgate_loop_turn_seconds_bucket", labels]
+                 for (name, labels), count in after.items() if name == "headgate_loop_turn_seconds_bucket"}
+        print(count, "flows; turns by their length:", turns)
         for c in clients:
             c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             c.close()
