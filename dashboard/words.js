@@ -1,6 +1,5 @@
 // Numbers and verdicts in plain words.
 
-export const STALLED_MS = 1000; // without a byte for so long, a flow is called stalled
 const SLOW_SHARE = 0.5; // of a flow's age spent on waiting for one party
 const SLOW_AGE_MS = 2000; // before that a share says nothing
 
@@ -37,13 +36,12 @@ export const plural = (n, one, many = one + "s") => `${count(n)} ${n === 1 ? one
 // What there is to say of a flow: how bad it is ("stalled", "slow" or "fine"), who is waited for, and in words.
 export function judge(flow) {
     const v = flow.verdict;
-    const waits = flow.waiting_for && flow.phase !== "tunnel" && flow.waiting_ms >= STALLED_MS; // a quiet tunnel waits for nobody
-    const stalled = v && v.stalled_ms >= STALLED_MS ? v.stalled_ms : waits ? flow.waiting_ms : 0;
-    const party = v && v.stalled_ms >= STALLED_MS ? v.party : stalled ? flow.waiting_for : v?.party ?? null;
-    if (stalled) {
+    if (flow.stalled_ms > 0) { // from when on a flow is stalled, the gateway decides
+        const party = flow.stalled_by;
         const whom = party === "stage" && v ? `the stage ${v.stage}` : PARTY_NAMES[party];
-        return {level: "stalled", party, ms: stalled, text: `waits for ${whom}: ${time(stalled)}`};
+        return {level: "stalled", party, ms: flow.stalled_ms, text: `waits for ${whom}: ${time(flow.stalled_ms)}`};
     }
+    const party = v?.party ?? null;
     if (v && v.share >= SLOW_SHARE && flow.age_ms >= SLOW_AGE_MS) {
         const who = party === "stage" ? `the stage ${v.stage}` : PARTY_NAMES[party];
         return {level: "slow", party, ms: 0, text: `slowed by ${who}: ${percent(v.share)} of the time`};
@@ -90,7 +88,7 @@ export function waitsFor(stage, index, lane, flow) {
 export function stageWords(stage, index, lane, flow, verdict) {
     const v = lane.verdict, party = partyOf(stage, lane.direction, flow);
     const culprit = v && v.index === index && verdict.level !== "fine";
-    if (culprit && v.stalled_ms >= STALLED_MS) {
+    if (culprit && v.stalled_ms > 0) {
         const nothing = {client: lane.direction === "down" ? "takes nothing" : "sends nothing", upstream: lane.direction === "down" ? "sends nothing" : "takes nothing",
                          database: "gives no rows", stage: "moves nothing"}[party];
         return `${nothing}: ${time(v.stalled_ms)}`;
@@ -133,5 +131,5 @@ export function headline(overview, flows, wholeList) {
     }
     if (stalled && !wholeList) return {level: "stalled", kind: "stalled", text: `${plural(stalled, "flow")} ${stalled === 1 ? "is" : "are"} stalled.`, more: ""};
     if (!overview.flows) return {level: "fine", kind: "idle", text: "Nothing is under way.", more: "What flows through the gateway is shown here while it flows."};
-    return {level: "fine", kind: "fine", text: "Everything flows.", more: `${plural(overview.flows, "flow")} under way. Nobody keeps one waiting for a second.${slowest(flows)}`};
+    return {level: "fine", kind: "fine", text: "Everything flows.", more: `${plural(overview.flows, "flow")} under way. Nobody keeps one waiting for ${time(overview.stalled_after_ms)}.${slowest(flows)}`};
 }

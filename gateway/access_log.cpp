@@ -2,7 +2,6 @@
 #include <array>
 #include <cerrno>
 #include <climits>
-#include <cstdio>
 #include <new>
 #include <system_error>
 #include <utility>
@@ -14,6 +13,7 @@
 
 #include <gateway/access_log.hpp>
 #include <gateway/log_line.hpp>
+#include <gateway/tell.hpp>
 
 namespace headgate::gateway {
 
@@ -97,8 +97,8 @@ std::uint64_t access_log::dropped() const {
 void access_log::open_again() noexcept {
     const int fresh = open_file(path_);
     if (fresh < 0) {
-        std::fprintf(stderr, "headgate: the access log %s cannot be opened again: %s; it goes on where it was\n",
-                     path_.c_str(), std::system_category().message(errno).c_str());
+        tell_line(log_level::error, "the access log {} cannot be opened again: {}; it goes on where it was", path_,
+                  std::system_category().message(errno));
         return;
     }
     ::close(std::exchange(fd_, fresh));

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -12,13 +11,6 @@
 #include <gateway/options.hpp>
 
 namespace headgate::gateway {
-
-// Which requests get a line.
-enum class log_level : std::uint8_t {
-    error,   // those that failed for another reason than the client's
-    warning, // all that did not end well
-    info,    // all
-};
 
 // Writes lines to a descriptor or a file from a thread of its own, so that a slow terminal, pipe or disk never holds up
 // a worker. Holds at most `pending_max` bytes; lines beyond, those there is no memory for, and those that cannot be
@@ -42,10 +34,6 @@ public:
     // opened changes nothing but for a word on standard error.
     void reopen() noexcept;
 
-    // Which lines are wanted. From any thread.
-    void set_level(log_level l) noexcept { level_.store(l, std::memory_order_relaxed); }
-    log_level level() const noexcept { return level_.load(std::memory_order_relaxed); }
-
     // How lines are to be written; never automatic.
     log_format format() const noexcept { return format_; }
     std::uint64_t dropped() const; // lines
@@ -59,7 +47,6 @@ private:
 
     const std::string path_; // empty: not a file
     int fd_;
-    std::atomic<log_level> level_ = log_level::info;
     const log_format format_;
     bool mid_line_ = false; // the last line that was written is not whole
     mutable std::mutex mutex_;

@@ -11,10 +11,12 @@
 #include <gateway/cli.hpp>
 #include <gateway/config/check_files.hpp>
 #include <gateway/config/commands.hpp>
+#include <gateway/config/explain.hpp>
 #include <gateway/config/load.hpp>
 #include <gateway/export/command.hpp>
 #include <gateway/post_mortem/call_stack.hpp>
 #include <gateway/server.hpp>
+#include <gateway/tell.hpp>
 #include <gateway/top/commands.hpp>
 #include <gateway/units.hpp>
 
@@ -252,8 +254,9 @@ source_or_error read_snapshot(const std::string& file, const snapshot* before) {
     const auto c = load_config_with_places(file);
     if (!c) return std::unexpected(format_errors(c.error()));
     try {
-        auto made = std::make_shared<snapshot>(c->value, before);
-        for (const std::string& w : made->warnings()) fmt::print(stderr, "headgate: warning: {}\n", w);
+        auto from = std::make_shared<const config_origin>(file, c->places);
+        auto made = std::make_shared<snapshot>(c->value, before, std::move(from));
+        for (const std::string& w : made->warnings()) tell_line(log_level::warning, "warning: {}", w);
         return made;
     } catch (const std::runtime_error& e) {
         const file_findings found = check_files(*c, file);

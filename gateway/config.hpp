@@ -111,15 +111,6 @@ struct endpoint_config {
 };
 
 // How the endpoints of an upstream are spoken to by TLS.
-struct upstream_tls {
-    bool enabled = false;
-    // What their certificates must name, and what they are asked for (SNI). Empty: the endpoint's own host.
-    std::string server_name{};
-    tls_client_options options{};
-
-    bool operator==(const upstream_tls&) const = default;
-};
-
 struct upstream_config {
     std::string name{};
     std::vector<endpoint_config> endpoints{}; // at least one

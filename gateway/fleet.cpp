@@ -5,6 +5,7 @@
 #include <gateway/fleet.hpp>
 #include <gateway/machine_memory.hpp>
 #include <gateway/post_mortem/call_stack.hpp>
+#include <gateway/tell.hpp>
 
 namespace headgate::gateway {
 
@@ -31,7 +32,7 @@ fleet::fleet(const config& c, loop& main, access_log* log, tracer* traces, endin
     if (options_.memory_limit != unlimited) budget_.emplace(std::max(options_.memory_limit, memory_limit_min));
     if (options_.loop_stall_threshold != forever)
         watch_.emplace(
-            options_.loop_stall_threshold, [](const std::string& text) { std::fputs(text.c_str(), stderr); },
+            options_.loop_stall_threshold, [](const std::string& text) { tell(log_level::warning, text); },
             &text_of_calls);
     shared_ = {.options = options_,
                .log = log,
@@ -137,6 +138,17 @@ std::vector<worker_stacks> fleet::stacks() {
     }
     return all;
 }
+
+std::vector<turn_times::counts> fleet::turns() const {
+    std::vector<turn_times::counts> all;
+    for (const auto& w : workers_) all.push_back(w->turns());
+    return all;
+}
+
+std::optional<std::uint64_t> fleet::stalls() const noexcept {
+    return watch_ ? std::optional(watch_->stalls()) : std::nullopt;
+}
+
 live_counts fleet::live() {
     live_counts all;
     for (const auto& w : workers_) all += w->live();

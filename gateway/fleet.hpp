@@ -48,6 +48,10 @@ public:
     bool running() const noexcept { return endings_.running != 0; }
 
     live_counts live();
+    // How long the turns of the workers' loops took, by their numbers.
+    std::vector<turn_times::counts> turns() const;
+    // How often one of them was held up for longer than the threshold; nothing if they are not watched.
+    std::optional<std::uint64_t> stalls() const noexcept;
     // The coroutines of all workers. One that does not answer within a second is left out.
     std::vector<worker_stacks> stacks();
 
@@ -66,6 +70,10 @@ public:
     template <class T>
     task<std::optional<T>> ask_one(std::size_t number, std::function<T(worker&)> f, duration limit = answer_time);
     static constexpr duration answer_time = std::chrono::seconds(1);
+    // The same, of what takes a worker several turns of its loop.
+    template <class T>
+    task<std::vector<std::optional<T>>> ask_slowly(std::function<task<T>(worker&)> f, duration limit = survey_time);
+    static constexpr duration survey_time = std::chrono::seconds(5);
 
     // Null if there is none.
     access_log* log() const noexcept { return shared_.log; }
@@ -141,6 +149,26 @@ private:
 };
 
 } // namespace detail
+
+namespace detail {
+
+template <class T>
+task<> answer_with(task<T> work, std::shared_ptr<inquiry<T>> all, std::size_t worker) {
+    T value = co_await std::move(work);
+    call_on(all->home, [all, worker, value = std::move(value)]() mutable { all->answered(worker, std::move(value)); });
+}
+
+} // namespace detail
+
+template <class T>
+task<std::vector<std::optional<T>>> fleet::ask_slowly(std::function<task<T>(worker&)> f, duration limit) {
+    const auto all =
+        std::make_shared<detail::inquiry<T>>(main_, std::vector<std::optional<T>>(workers_.size()), workers_.size());
+    for (std::size_t i = 0; i < workers_.size(); ++i)
+        workers_[i]->post([all, f, i](worker& w) { w.spawn_chore(detail::answer_with<T>(f(w), all, i)); });
+    co_await detail::inquiry_wait<T>(*all, limit);
+    co_return std::exchange(all->answers, {});
+}
 
 template <class T>
 task<std::optional<T>> fleet::ask_one(std::size_t number, std::function<T(worker&)> f, duration limit) {

@@ -6,6 +6,7 @@
 #include <gateway/access_log.hpp>
 #include <gateway/observe/live_flow.hpp>
 #include <gateway/options.hpp>
+#include <gateway/tell.hpp>
 
 namespace headgate::gateway {
 

@@ -1,7 +1,6 @@
 #include <headgate/core/sleep.hpp>
 
 #include <algorithm>
-#include <cstdio>
 
 #include <fmt/format.h>
 
@@ -12,6 +11,7 @@
 #include <gateway/problem.hpp>
 #include <gateway/proxy.hpp>
 #include <gateway/static_files.hpp>
+#include <gateway/tell.hpp>
 
 // The answers that a proxy gives by itself.
 namespace headgate::gateway {
@@ -117,7 +117,6 @@ task<> proxy::export_rows(request& rq, const snapshot::route& r, const export_ac
     }
     rq.upstream.set(a.source);
     rq.life = rq.now->lives[r.place].get();
-    rq.flow.enter(flow_phase::wait);
     export_counts counts{.flow = &rq.flow};
     const export_route with{worker_, a, *r.statement, *rq.now->sources[r.source], *r.spool};
     auto end = co_await attempt(serve_export(rq, with, std::move(*plan), &counts));
@@ -126,12 +125,11 @@ task<> proxy::export_rows(request& rq, const snapshot::route& r, const export_ac
         co_return;
     }
     worker_.flows.torn_down(executor::current().turn_time());
-    export_failure f = failure_of_export(end.error(), counts, a);
+    export_failure f = failure_of_export(end.error(), counts);
     if (rq.flow.aborted()) f = {cause::aborted_by_operator, 503, "an operator has ended the export"};
     rq.why = f.why;
     if (end.error().where != side::sink)
-        fmt::print(stderr, "headgate: export {}: {} (request {})\n", r.config->name, end.error().message(),
-                   rq.id.view());
+        tell_line(log_level::error, "export {}: {} (request {})", r.config->name, end.error().message(), rq.id.view());
     if (!rq.answered && end.error().where != side::sink)
         co_return co_await answer(rq, f.status, std::string(f.detail), true);
     rq.client.reset(); // what it has of the answer must not look whole

@@ -19,6 +19,7 @@
 #include <gateway/server.hpp>
 #include <gateway/service_manager.hpp>
 #include <gateway/successor.hpp>
+#include <gateway/tell.hpp>
 #include <gateway/trace/exporter.hpp>
 
 namespace headgate::gateway {
@@ -53,7 +54,7 @@ public:
             !wrong.empty())
             throw std::runtime_error(wrong);
         for (const std::string& where : from_.given.close_rest())
-            fmt::print(stderr, "headgate: warning: no listener is for the socket {} that was handed over\n", where);
+            tell_line(log_level::warning, "warning: no listener is for the socket {} that was handed over", where);
         if (options().certificate_check_interval != forever) chores_.spawn(watch_files());
         if (manager_.watchdog_interval() != forever) watchdog_.spawn(keep_alive());
         ready_ = true;
@@ -171,13 +172,13 @@ private:
         if (!wrong.empty()) {
             if (!wrong.ends_with('\n')) wrong += '\n';
             wrong += "headgate: not reloaded; what was served before is served on\n";
-            fmt::print(stderr, "{}", wrong);
+            tell(log_level::error, wrong);
             return {.status = 422, .text = std::move(wrong)};
         }
         const config& c = (*next)->of();
         std::string text = fmt::format("headgate: reloaded: {} listener(s), {} route(s), {} upstream(s)\n",
                                        c.listeners.size(), c.routes.size(), c.upstreams.size());
-        fmt::print(stderr, "{}", text);
+        tell(log_level::info, text);
         return {.text = std::move(text),
                 .json = fmt::format("{{\"listeners\":{},\"routes\":{},\"upstreams\":{}}}\n", c.listeners.size(),
                                     c.routes.size(), c.upstreams.size())};
@@ -199,14 +200,14 @@ private:
         if (wrong.empty() && !ready_) wrong = "the gateway is draining";
         if (!wrong.empty()) {
             wrong += "\nheadgate: not upgraded; this process serves on\n";
-            fmt::print(stderr, "{}", wrong);
+            tell(log_level::error, wrong);
             co_return admin::answer{.status = 422, .text = std::move(wrong)};
         }
         const pid_t pid = next->release();
         manager_.replaced_by(pid);
         let_go();
         std::string text = fmt::format("headgate: upgraded: process {} serves, {} ends\n", pid, ::getpid());
-        fmt::print(stderr, "{}", text);
+        tell(log_level::info, text);
         co_return admin::answer{.text = std::move(text)};
     }
     std::expected<successor, std::string> start_successor() {
@@ -239,19 +240,19 @@ private:
             if (!workers_.current().files_changed()) continue;
             std::string wrong = read_files_again();
             if (wrong.empty())
-                fmt::print(stderr, "headgate: certificates have changed and were read again\n");
+                tell_line(log_level::info, "certificates have changed and were read again");
             else if (wrong != told)
-                fmt::print(stderr,
-                           "{}\nheadgate: certificates have changed and cannot be used; what was served before "
-                           "is served on\n",
-                           wrong);
+                tell(log_level::error,
+                     wrong + "\nheadgate: certificates have changed and cannot be used; what was served before is "
+                             "served on\n");
             told = std::move(wrong);
         }
     }
     std::string read_files_again() {
         try {
-            const auto next = std::make_shared<snapshot>(workers_.current().of(), &workers_.current());
-            for (const std::string& w : next->warnings()) fmt::print(stderr, "headgate: warning: {}\n", w);
+            const snapshot& now = workers_.current();
+            const auto next = std::make_shared<snapshot>(now.of(), &now, now.origin());
+            for (const std::string& w : next->warnings()) tell_line(log_level::warning, "warning: {}", w);
             return workers_.change_to(next);
         } catch (const std::exception& e) {
             return e.what();
@@ -325,7 +326,7 @@ private:
     abort_source ending_; // fires when somebody has asked for the end
     nursery chores_;      // what goes on beside, until the end begins
     nursery watchdog_;
-    admin::server_facts facts_{.ready = ready_};
+    admin::server_facts facts_{.ready = ready_, .traces = traces_};
     admin::api shown_;
     admin::http_server admin_;
 };

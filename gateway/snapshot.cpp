@@ -92,7 +92,8 @@ tls_server_context snapshot::server_context(const listener_config& l, const snap
     return warned(tls_server_context::load(l.tls), "listener " + l.name);
 }
 
-snapshot::snapshot(config c, const snapshot* before) : config_(std::move(c)) {
+snapshot::snapshot(config c, const snapshot* before, std::shared_ptr<const config_origin> from)
+    : config_(std::move(c)), origin_(std::move(from)) {
     for (const upstream_config& u : config_.upstreams) {
         auto& tls = upstream_tls_.emplace_back();
         if (u.tls.enabled) tls = client_context(u, before);

@@ -12,6 +12,8 @@
 
 namespace headgate::gateway {
 
+struct config_origin;
+
 // A configuration made ready to serve from. Never changes; shared by all workers and by every request that began while
 // it was current.
 class snapshot {
@@ -19,8 +21,8 @@ public:
     // Reads the files that TLS needs, but for those that `before` has read already and that have not changed since:
     // what was made of them is used again, and with it pooled connections and the sessions of clients. Policies go on
     // counting where those of `before` were, for routes by the same name. Opens the folders of static routes. Throws
-    // std::runtime_error, which says which file is wrong and how.
-    explicit snapshot(config c, const snapshot* before = nullptr);
+    // std::runtime_error, which says which file is wrong and how. `from` is only kept, for those who ask.
+    explicit snapshot(config c, const snapshot* before = nullptr, std::shared_ptr<const config_origin> from = nullptr);
     snapshot(const snapshot&) = delete;
     snapshot& operator=(const snapshot&) = delete;
 
@@ -58,6 +60,8 @@ public:
     };
 
     const config& of() const noexcept { return config_; }
+    // Where that was read from; null if it comes from a command line.
+    const std::shared_ptr<const config_origin>& origin() const noexcept { return origin_; }
     // How the upstream at this place of of().upstreams is spoken to; none: without TLS.
     const std::optional<tls_client_context>& tls_of(std::size_t upstream) const noexcept {
         return upstream_tls_[upstream];
@@ -100,6 +104,7 @@ private:
     tls_server_context server_context(const listener_config& l, const snapshot* before);
 
     config config_;
+    std::shared_ptr<const config_origin> origin_;
     std::vector<std::optional<tls_client_context>> upstream_tls_;
     std::vector<std::unique_ptr<const route_policies>> policies_; // of the routes; null for none
     std::shared_ptr<disk_account> spooled_;                       // by all routes

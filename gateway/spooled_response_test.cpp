@@ -5,6 +5,7 @@
 #include <headgate/testing/temporary_folder.hpp>
 #include <headgate/testing/tools.hpp>
 
+#include <gateway/observe/flow_survey.hpp>
 #include <gateway/proxy.hpp>
 
 // Responses that are read ahead of their clients: when the upstream has given its last byte its connection is free.
@@ -26,6 +27,8 @@ std::string chunked(std::size_t bytes) {
     for (std::size_t at = 0; at < bytes; at += 4096) out += "1000\r\n" + body_bytes(1, at, 4096) + "\r\n";
     return out + "0\r\nX-Sum: 7\r\n\r\n";
 }
+
+task<> look(const flow_registry* at, flow_page* seen) { *seen = co_await survey(at, {}); }
 
 class spooled_response_test : public testing::simulated_test {
 protected:
@@ -148,7 +151,10 @@ TEST_F(spooled_response_test, TheUpstreamIsFreeWhileTheClientStandsStill) {
     EXPECT_EQ(levels[1].used, levels[0].used);
     EXPECT_EQ(levels[1].limit, unlimited);
     EXPECT_EQ(on->config().now()->upstreams[0]->budget().active(), 0u);
-    const flow_page seen = on->flows.select({});
+    flow_page seen;
+    nursery looking;
+    looking.spawn(look(&on->flows, &seen));
+    sim().advance(10ms);
     ASSERT_EQ(seen.flows.size(), 1u);
     EXPECT_FALSE(seen.flows[0].holding);
     EXPECT_LT(*seen.flows[0].hold, 500ms);

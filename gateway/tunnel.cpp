@@ -7,6 +7,7 @@
 #include <gateway/duplex.hpp>
 #include <gateway/policy/arrival.hpp>
 #include <gateway/request.hpp>
+#include <gateway/trace/tracer.hpp>
 #include <gateway/tunnel.hpp>
 
 namespace headgate::gateway {
@@ -34,6 +35,7 @@ struct tunnel::connection {
     std::uint32_t attempts = 0;
     duration handshake{}; // of TLS with the upstream
     std::string_view listener{};
+    trace_context trace{};
     live_flow flow{}; // looks at the others to its end
 
     static void describe(const void* whose, flow_facts& f) {
@@ -46,7 +48,8 @@ struct tunnel::connection {
              .down = c.joined ? c.joined->down : 0,
              .why = c.why,
              .attempts = c.attempts,
-             .handshake = c.handshake};
+             .handshake = c.handshake,
+             .trace = c.trace.span == 0 ? nullptr : &c.trace};
     }
 };
 
@@ -64,6 +67,7 @@ task<> tunnel::serve(socket client, client_peer peer) {
     connection c{.client = client, .peer = peer, .now = last ? last : worker_.config().now()};
     c.listener = listener_;
     c.flow.begin(worker_.flows, flow_kind::tunnel, &c, &connection::describe);
+    if (const tracer* t = worker_.traces()) c.trace = t->begin(trace_ids_);
     ++worker_.requests;
     const auto end = co_await attempt(run(c));
     --worker_.requests;
@@ -82,6 +86,7 @@ task<> tunnel::serve(socket client, client_peer peer) {
             client.reset();
     }
     c.flow.end(executor::current().turn_time());
+    if (c.trace.sampled) worker_.traces()->end(c.flow, c.trace);
     worker_.log(c.flow);
 }
 

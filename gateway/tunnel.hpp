@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include <gateway/trace/context.hpp>
 #include <gateway/upstream.hpp>
 #include <gateway/worker.hpp>
 
@@ -28,6 +29,7 @@ private:
     worker& worker_;
     std::string listener_;
     std::uint64_t connections_ = 0;
+    trace_ids trace_ids_;
 };
 
 } // namespace headgate::gateway

@@ -2,12 +2,12 @@
 #include <headgate/io/loop.hpp>
 
 #include <algorithm>
-#include <cstdio>
 #include <new>
 
 #include <gateway/cause.hpp>
 #include <gateway/endpoint_names.hpp>
 #include <gateway/health_check.hpp>
+#include <gateway/tell.hpp>
 #include <gateway/upstream.hpp>
 
 namespace headgate::gateway {
@@ -263,9 +263,9 @@ void upstream::changed(std::size_t endpoint, health_event what) noexcept {
     endpoint_pool& e = *endpoints_[endpoint];
     if (what == health_event::down) e.close_idle();
     if (!around_.notices) return;
-    const std::string_view name = e.name();
-    std::fprintf(stderr, "headgate: upstream %s: %.*s %s\n", config_.name.c_str(), static_cast<int>(name.size()),
-                 name.data(), texts[static_cast<std::size_t>(what)]);
+    const bool well = what == health_event::readmitted || what == health_event::up;
+    tell_line(well ? log_level::info : log_level::warning, "upstream {}: {} {}", config_.name, e.name(),
+              texts[static_cast<std::size_t>(what)]);
 }
 
 void upstream::retire() noexcept {

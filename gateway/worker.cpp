@@ -3,13 +3,13 @@
 #include <headgate/core/sleep.hpp>
 
 #include <array>
-#include <cstdio>
 #include <new>
 
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <gateway/cause.hpp>
+#include <gateway/tell.hpp>
 #include <gateway/worker.hpp>
 
 namespace headgate::gateway {
@@ -26,9 +26,9 @@ constexpr int waiting_max = 2 * 4096;
 // For want of memory there may be none for the message either.
 void report(void*, const flow_error& e) noexcept {
     try {
-        std::fprintf(stderr, "headgate: a connection was dropped: %s\n", e.message().c_str());
+        tell_line(log_level::error, "a connection was dropped: {}", e.message());
     } catch (const std::bad_alloc&) {
-        std::fputs("headgate: a connection was dropped: out of memory\n", stderr);
+        tell(log_level::error, "headgate: a connection was dropped: out of memory\n");
     }
 }
 
@@ -61,6 +61,10 @@ live_counts& live_counts::operator+=(const live_counts& o) noexcept {
     pipes += o.pipes;
     memory += o.memory;
     return *this;
+}
+
+void worker::report_chore(void*, const flow_error& e) noexcept {
+    tell_line(log_level::error, "a worker could not be asked: {}", e.message());
 }
 
 worker::worker(loop& l, const server_options& o, access_log* log, client_table* clients, tracer* traces)
@@ -242,7 +246,7 @@ void worker::log(const flow_facts& f) {
 }
 
 void worker::add_line(const flow_facts& facts, const live_flow* f, bool interim) noexcept {
-    if (level_of(facts) > log_->level()) return;
+    if (!wanted(level_of(facts))) return;
     const std::size_t before = lines_.size();
     const log_record r{.facts = facts, .flow = f, .worker = number, .interim = interim};
     const std::vector<std::string>& redacted = options_.access_log.redact_query;

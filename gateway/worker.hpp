@@ -122,6 +122,9 @@ public:
     // The same, for a connection that ended before it was a flow.
     void log(const flow_facts& f);
 
+    // Does what may take several turns of the loop, beside all else. It is dropped when the worker closes.
+    void spawn_chore(task<> work) { chores_.spawn(std::move(work), &report_chore); }
+
     // How many requests or tunnels are in progress; kept by the services.
     std::size_t requests = 0;
     // Those that live, and the last that have ended.
@@ -146,6 +149,7 @@ private:
     void refuse(socket client, service& s, int status);
     void add_line(const flow_facts& facts, const live_flow* f, bool interim) noexcept;
     task<> log_long_flows();
+    static void report_chore(void*, const flow_error& e) noexcept;
     void flush();
 
     struct log_flush : ready {

@@ -1,10 +1,10 @@
 #include <headgate/core/race.hpp>
 #include <headgate/core/waits.hpp>
 
-#include <cstdio>
 #include <exception>
 
 #include <gateway/proxy.hpp>
+#include <gateway/tell.hpp>
 #include <gateway/tunnel.hpp>
 #include <gateway/worker_thread.hpp>
 
@@ -160,13 +160,13 @@ void worker_thread::run(std::promise<inside*> ready) {
         ready.set_value(&here);
         known = true;
         if (const auto end = here.home.run(here.serve()); !end)
-            std::fprintf(stderr, "headgate: a worker ended: %s\n", end.error().message().c_str());
+            tell_line(log_level::error, "a worker ended: {}", end.error().message());
         here.on.close();
         shared_.ended();
         static_cast<void>(here.home.run(wait_for(here.leave.signal())));
     } catch (const std::exception& e) {
         if (known) {
-            std::fprintf(stderr, "headgate: a worker failed: %s\n", e.what());
+            tell_line(log_level::error, "a worker failed: {}", e.what());
             std::abort();
         }
         ready.set_exception(std::current_exception());
@@ -232,12 +232,13 @@ std::optional<worker_stacks> worker_thread::stacks(duration limit) {
     if (waiting.wait_for(limit) != std::future_status::ready) return std::nullopt;
     return waiting.get();
 }
+turn_times::counts worker_thread::turns() const { return inside_->home.turns().now(); }
 void worker_thread::post(std::function<void(worker&)> f) {
     call([f = std::move(f)](inside& i) {
         try {
             f(i.on);
         } catch (const std::exception& e) {
-            std::fprintf(stderr, "headgate: a worker could not be asked: %s\n", e.what());
+            tell_line(log_level::error, "a worker could not be asked: {}", e.what());
         }
     });
 }

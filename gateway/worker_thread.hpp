@@ -65,6 +65,8 @@ public:
     void drain();
     void abort();
     live_counts live();
+    // How long the turns of its loop took, also while it is held up. Not after it was told to leave.
+    turn_times::counts turns() const;
     // Its coroutines and flows; nothing if it does not answer in time.
     std::optional<worker_stacks> stacks(duration limit);
 

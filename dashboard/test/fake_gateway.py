@@ -27,7 +27,7 @@ TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=u
          ".svg": "image/svg+xml"}
 POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
           "base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-KEYS = {"stalled": lambda f: (f["verdict"] or {}).get("stalled_ms", 0), "held": lambda f: f["held_bytes"],
+KEYS = {"stalled": lambda f: f["stalled_ms"], "held": lambda f: f["held_bytes"],
         "age": lambda f: f["age_ms"], "hold": lambda f: f["hold_ms"] or 0, "bytes": lambda f: f["up_bytes"] + f["down_bytes"]}
 MIB = 1 << 20
 
@@ -101,7 +101,7 @@ class World:
         leased = collections.Counter(f["source"] for f in told if f["source"] and f["holding"])
         return {
             "time": stamp(), "version": "0.1.0", "pid": os.getpid(), "uptime_s": round(time.monotonic() - self.started + 86400, 3),
-            "ready": True, "draining": False, "workers": 2, "connections": len(told) + 31, "requests": len(told), "flows": len(told),
+            "ready": True, "draining": False, "workers": 2, "stalled_after_ms": scenarios.STALLED_AFTER_MS, "connections": len(told) + 31, "requests": len(told), "flows": len(told),
             "memory": {"used_bytes": held + 3 * MIB, "limit_bytes": 2048 * MIB},
             "spool": {"used_bytes": spooled, "limit_bytes": 1024 * MIB},
             "descriptors": {"used": 2 * len(told) + 57, "limit": 65536}, "rss_bytes": held + 21 * MIB,
@@ -136,7 +136,7 @@ def route_totals(told):
         t = totals.setdefault(f["route"], {"route": f["route"], "flows": 0, "stalled": 0, "held_bytes": 0, "held_limit_bytes": 0,
                                            "bottlenecks": dict.fromkeys(("client", "upstream", "database", "stage", "none"), 0)})
         t["flows"] += 1
-        t["stalled"] += (f["verdict"] or {}).get("stalled_ms", 0) >= 1000
+        t["stalled"] += f["stalled_ms"] > 0
         t["held_bytes"] += f["held_bytes"]
         t["held_limit_bytes"] += f["held_limit_bytes"]
         t["bottlenecks"][party] += 1

@@ -11,7 +11,7 @@ import {after, before, describe, test} from "node:test";
 import {browser as launch, open, start} from "./browser.mjs";
 
 const SECOND = 1000 * (process.env.HEADGATE_SLACK ?? 1);
-const STALLED_MS = 1000; // what the page calls stalled (words.js)
+const STALLED_MS = 500; // what the gateway calls stalled (stalled_after_ms)
 
 // Answers /endless with bytes for as long as they are taken, and /silent with a few bytes and then nothing.
 async function startOrigin() {

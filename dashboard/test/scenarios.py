@@ -9,6 +9,7 @@ import random
 
 KIB, MIB = 1 << 10, 1 << 20
 
+STALLED_AFTER_MS = 500  # as the gateway has it
 STALLED, SLOW, MOVING = "stalled", "slow", "moving"
 
 
@@ -46,6 +47,8 @@ class Flow:
         stages = [self._stage(i, name, names, culprit, age, bytes_moved, share) for i, name in enumerate(names)]
         verdict = None
         if culprit is not None:
+            if stalled * 1000 < STALLED_AFTER_MS:
+                stalled = 0.0  # it is its pace
             verdict = {"stage": names[culprit], "index": culprit, "party": self.blame, "share": round(min(share, 1), 3),
                        "stalled_ms": round(stalled * 1000, 1)}
         lanes = [{"direction": "down", "stages": stages, "verdict": verdict}]
@@ -66,6 +69,8 @@ class Flow:
             "held_limit_bytes": sum(s["limit_bytes"] for s in stages),
             "held_max_bytes": sum(s["held_max_bytes"] for s in stages),
             "hold_ms": round((age if holding else self.lease) * 1000, 3), "holding": holding,
+            "stalled_ms": verdict["stalled_ms"] if verdict and verdict["stalled_ms"] >= STALLED_AFTER_MS else 0,
+            "stalled_by": verdict["party"] if verdict and verdict["stalled_ms"] >= STALLED_AFTER_MS else None,
             "lanes": lanes, "verdict": verdict}
 
     def _stage(self, i, name, names, culprit, age, moved, share):

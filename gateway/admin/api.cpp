@@ -2,11 +2,15 @@
 
 #include <algorithm>
 #include <charconv>
+#include <tuple>
 
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <gateway/admin/api.hpp>
+#include <gateway/config/explain.hpp>
+#include <gateway/observe/flow_survey.hpp>
+#include <gateway/tell.hpp>
 
 namespace headgate::gateway::admin {
 
@@ -54,17 +58,6 @@ std::expected<flow_query, std::string> query_of(const asked& rq) {
     return q;
 }
 
-double key_of(const flow_view& f, flow_order order) {
-    switch (order) {
-    case flow_order::stalled: return f.verdict ? static_cast<double>(f.verdict->stalled.count()) : -1;
-    case flow_order::held: return static_cast<double>(f.held.held);
-    case flow_order::age: return static_cast<double>(f.age.count());
-    case flow_order::hold: return f.hold ? static_cast<double>(f.hold->count()) : -1;
-    case flow_order::bytes: return static_cast<double>(f.of.up_bytes + f.of.down_bytes);
-    }
-    return 0;
-}
-
 // The pages of all workers as one. Nothing if there is none.
 std::optional<flow_page> joined(std::vector<std::optional<flow_page>> pages, const flow_query& q) {
     flow_page all;
@@ -85,7 +78,11 @@ std::optional<flow_page> joined(std::vector<std::optional<flow_page>> pages, con
         }
     }
     if (!any) return std::nullopt;
-    std::ranges::sort(all.flows, std::greater(), [&](const flow_view& f) { return key_of(f, q.sort); });
+    std::ranges::sort(all.flows, [&](const flow_view& a, const flow_view& b) {
+        const double left = sort_key(a, q.sort);
+        const double right = sort_key(b, q.sort);
+        return left != right ? left > right : std::tie(a.worker, a.number) < std::tie(b.worker, b.number);
+    });
     if (all.flows.size() > q.limit) all.flows.resize(q.limit);
     for (auto& [name, r] : routes) all.routes.push_back(std::move(r));
     return all;
@@ -161,7 +158,7 @@ std::vector<endpoint> api::endpoints() {
 // ---- flows
 
 task<std::string> api::flows_json(flow_query q) {
-    auto page = joined(co_await workers_.ask<flow_page>([q](worker& w) { return w.flows.select(q); }), q);
+    auto page = joined(co_await workers_.ask_slowly<flow_page>([q](worker& w) { return survey(&w.flows, q); }), q);
     if (!page) co_return std::string();
     json_writer out;
     out.begin_object()
@@ -222,7 +219,7 @@ task<answer> api::ended(asked rq) {
 // ---- all together
 
 task<std::optional<worker_state>> api::ask_state() {
-    const auto all = co_await workers_.ask<worker_state>([](worker& w) { return state_of(w); });
+    const auto all = co_await workers_.ask_slowly<worker_state>([](worker& w) { return state_of(&w); });
     std::optional<worker_state> sum;
     for (const auto& s : all) {
         if (!s) continue;
@@ -274,6 +271,7 @@ task<std::string> api::overview_json() {
         .field("ready", facts_.ready)
         .field("draining", !facts_.ready)
         .field("workers", workers_.size())
+        .field("stalled_after_ms", stall_begins)
         .field("connections", s->live.connections)
         .field("requests", s->live.requests)
         .field("flows", s->flows)
@@ -376,53 +374,30 @@ task<answer> api::drain(asked rq, bool on) {
 }
 
 task<answer> api::metrics() {
-    const time_point asked_at = executor::current().now();
     const auto s = co_await ask_state();
     if (!s) co_return nobody_answers();
-    const duration lag = executor::current().now() - asked_at;
-    co_return answer{.text = metrics_text(*s, facts_, workers_, lag),
+    co_return answer{.text = metrics_text(*s, facts_, workers_),
                      .text_type = "text/plain; version=0.0.4; charset=utf-8"};
 }
 
 // ---- the rest
 
 task<answer> api::show_config(asked rq) {
-    const config& c = workers_.current().of();
+    const snapshot& now = workers_.current();
+    const auto parts = explain_all(now.of(), now.origin() ? *now.origin() : config_origin());
     json_writer out;
-    std::string text;
-    out.begin_object().key("listeners").begin_array();
-    for (const listener_config& l : c.listeners) {
-        const char* protocol = l.protocol == listener_protocol::http ? "http" : "tcp";
-        out.begin_object().field("name", l.name).field("address", l.listen.text()).field("protocol", protocol);
-        out.field("tls", !l.tls.certificates.empty()).end_object();
-        text += fmt::format("listener {}: {} {}{}\n", l.name, protocol, l.listen.text(),
-                            !l.tls.certificates.empty() ? " tls" : "");
-    }
-    out.end_array().key("routes").begin_array();
-    for (const route_config& r : c.routes) {
-        out.begin_object().field("name", r.name).field("action", action_of(r)).end_object();
-        text += fmt::format("route {}: {}\n", r.name, action_of(r));
-    }
-    out.end_array().key("upstreams").begin_array();
-    for (const upstream_config& u : c.upstreams) {
-        out.begin_object().field("name", u.name).key("endpoints").begin_array();
-        text += fmt::format("upstream {}:", u.name);
-        for (const endpoint_config& e : u.endpoints) {
-            const std::string where = e.srv.empty() ? e.where.text() : e.srv;
-            out.value(where);
-            text += " " + where;
-        }
+    out.begin_object().text_field("file", now.origin() ? now.origin()->file : "").key("parts").begin_array();
+    for (const explained_part& p : parts) {
+        out.begin_object().field("kind", p.kind).text_field("name", p.name).text_field("from", p.from);
+        out.key("about").begin_array();
+        for (const std::string& a : p.about) out.value(a);
+        out.end_array().key("options").begin_array();
+        for (const explained_option& o : p.options)
+            out.begin_object().field("key", o.key).text_field("value", o.value).field("from", o.from).end_object();
         out.end_array().end_object();
-        text += '\n';
-    }
-    out.end_array().key("sources").begin_array();
-    for (const source_config& s : c.sources) {
-        const char* driver = s.dialect() == db::dialect::postgres ? "postgres" : "sqlite";
-        out.begin_object().field("name", s.name).field("driver", driver).end_object();
-        text += fmt::format("source {}: {}\n", s.name, driver);
     }
     out.end_array().end_object();
-    answer a{.text = std::move(text)};
+    answer a{.text = text_of(parts)};
     if (rq.wants_json()) a.json = out.take() + "\n";
     co_return a;
 }
@@ -432,18 +407,15 @@ constexpr std::string_view level_names[] = {"error", "warning", "info"};
 }
 
 task<answer> api::level() {
-    if (!workers_.log()) co_return refused(404, "there is no access log");
-    co_return as_json(
-        fmt::format("{{\"level\":\"{}\"}}", level_names[static_cast<std::size_t>(workers_.log()->level())]));
+    co_return as_json(fmt::format("{{\"level\":\"{}\"}}", level_names[static_cast<std::size_t>(wanted_level())]));
 }
 
 task<answer> api::set_level(asked rq) {
-    if (!workers_.log()) co_return refused(404, "there is no access log");
     for (std::size_t i = 0; i < std::size(level_names); ++i) {
         std::string text = rq.body;
         std::erase_if(text, [](char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; });
         if (text != fmt::format("{{\"level\":\"{}\"}}", level_names[i])) continue;
-        workers_.log()->set_level(static_cast<log_level>(i));
+        set_log_level(static_cast<log_level>(i));
         co_return co_await level();
     }
     co_return refused(400, R"(the body must be {"level": "error"}, "warning" or "info")");

@@ -7,6 +7,7 @@
 #include <gateway/admin/http_server.hpp>
 #include <gateway/admin/views.hpp>
 #include <gateway/fleet.hpp>
+#include <gateway/trace/exporter.hpp>
 
 namespace headgate::gateway::admin {
 
@@ -15,6 +16,7 @@ struct server_facts {
     const bool& ready; // otherwise it drains
     std::uint64_t reloads = 0;
     std::uint64_t reloads_failed = 0;
+    const trace_exporter* traces = nullptr; // null: nothing is traced
     std::chrono::system_clock::time_point started = std::chrono::system_clock::now();
     time_point begun = executor::current().now();
 };
@@ -71,7 +73,7 @@ private:
 };
 
 // Prometheus' text format, version 0.0.4.
-std::string metrics_text(const worker_state& s, const server_facts& facts, const fleet& workers, duration lag);
+std::string metrics_text(const worker_state& s, const server_facts& facts, const fleet& workers);
 
 // What the process has and has used.
 struct process_facts {

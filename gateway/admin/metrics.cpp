@@ -196,9 +196,37 @@ void write_sources(exposition& out, const worker_state& s) {
     for (const auto& [name, source] : s.sources) out.sample(label("source", name), source.returned_early);
 }
 
+void write_loops(exposition& out, const fleet& workers) {
+    out.one("headgate_workers", "gauge", "Threads that serve.", workers.size());
+    out.family("headgate_loop_turn_seconds", "histogram",
+               "Turns of the workers' event loops: what becomes ready during one waits for its end.");
+    const auto all = workers.turns();
+    for (std::size_t i = 0; i < all.size(); ++i)
+        out.histogram(label("worker", std::to_string(i)), turn_times::bounds, 1e6, all[i].turns, seconds(all[i].sum));
+    if (const auto stalls = workers.stalls())
+        out.one("headgate_loop_stalls_total", "counter",
+                "Turns that were at work, or blocked, for longer than loop_stall_threshold.", *stalls);
+}
+
+// What was to be told and was not, beside what was.
+void write_told(exposition& out, const server_facts& facts, const fleet& workers) {
+    if (const access_log* log = workers.log())
+        out.one("headgate_log_lines_dropped_total", "counter", "Lines of the access log that were not written.",
+                log->dropped());
+    if (!facts.traces || facts.traces->traces().options().collector.empty()) return;
+    const trace_exporter::counts& sent = facts.traces->counted();
+    out.family("headgate_trace_spans_total", "counter",
+               "Spans, by what became of them: the collector took or refused them, could not be reached, or there was "
+               "no room for them.");
+    out.sample(R"(result="exported")", sent.exported);
+    out.sample(R"(result="rejected")", sent.rejected);
+    out.sample(R"(result="failed")", sent.given_up);
+    out.sample(R"(result="dropped")", facts.traces->traces().counted().dropped);
+}
+
 } // namespace
 
-std::string metrics_text(const worker_state& s, const server_facts& facts, const fleet& workers, duration lag) {
+std::string metrics_text(const worker_state& s, const server_facts& facts, const fleet& workers) {
     exposition out;
     write_requests(out, s);
     write_live(out, s);
@@ -215,11 +243,8 @@ std::string metrics_text(const worker_state& s, const server_facts& facts, const
     out.family("headgate_reloads_total", "counter", "Reloads of the configuration, by whether they succeeded.");
     out.sample(R"(result="success")", facts.reloads);
     out.sample(R"(result="failure")", facts.reloads_failed);
-    if (const access_log* log = workers.log())
-        out.one("headgate_log_lines_dropped_total", "counter", "Lines of the access log that were not written.",
-                log->dropped());
-    out.one("headgate_workers", "gauge", "Threads that serve.", workers.size());
-    out.one("headgate_loop_lag_seconds", "gauge", "How long it took all workers to answer this scrape.", seconds(lag));
+    write_told(out, facts, workers);
+    write_loops(out, workers);
     out.one("headgate_ready", "gauge", "Whether the gateway serves, and does not drain.", facts.ready ? 1 : 0);
     out.family("headgate_build_info", "gauge", "Always 1; the version is a label.");
     out.sample(label("version", HEADGATE_VERSION), 1);

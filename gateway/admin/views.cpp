@@ -122,6 +122,7 @@ void write(json_writer& out, const flow_view& f, bool transitions) {
         .field("held_max_bytes", f.held.max)
         .field("hold_ms", f.hold)
         .field("holding", f.holding);
+    out.field("stalled_ms", f.stalled).field("stalled_by", f.stalled_by);
     write_lanes(out, f);
     write_verdict(out, f.verdict);
     if (transitions) {

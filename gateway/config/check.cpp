@@ -28,6 +28,7 @@ public:
         unique_names("listeners", c_.listeners);
         unique_names("routes", c_.routes);
         check_addresses(c_, places_, errors_);
+        check_tracing();
         for (std::size_t i = 0; i < c_.upstreams.size(); ++i) check_weights(c_.upstreams[i]);
         for (std::size_t i = 0; i < c_.upstreams.size(); ++i) check_balancing(c_.upstreams[i]);
         for (std::size_t i = 0; i < c_.routes.size(); ++i) check_route(i);
@@ -82,6 +83,13 @@ private:
                     u->options.connections_max = tunnel_options{}.upstream.connections_max;
             }
         }
+    }
+
+    void check_tracing() {
+        const config_mark* at = place("tracing.tls");
+        if (at && !c_.tracing.collector.starts_with("https://"))
+            errors_.add(*at, "TLS is spoken with a collector at https://; this one is " +
+                                 (c_.tracing.collector.empty() ? "not set" : quoted(c_.tracing.collector)));
     }
 
     void check_weights(const upstream_config& u) {

@@ -18,6 +18,8 @@ public:
                 check_server(l.tls, path_of(path_of("listeners", i), "tls"));
         for (const upstream_config& u : c_.value.upstreams)
             if (u.tls.enabled) check_client(u.tls.options, path_of(path_of("upstreams", u.name), "tls"));
+        if (const tracing_options& t = c_.value.tracing; t.enabled && t.tls.enabled)
+            check_client(t.tls.options, "tracing.tls");
         for (std::size_t i = 0; i < c_.value.routes.size(); ++i)
             if (const auto* s = std::get_if<static_action>(&c_.value.routes[i].action))
                 if (const auto root = files::folder::open(s->root); !root)

@@ -49,13 +49,14 @@ int explain_file(const std::string& file, explained_request rq, const std::vecto
         const std::size_t value = std::min(h.find_first_not_of(" \t", colon + 1), h.size());
         rq.headers.emplace_back(h.substr(0, colon), h.substr(value));
     }
-    if (rq.url.empty()) {
+    if (rq.url.empty() && !(rq.method.empty() && rq.headers.empty())) {
         if (!rq.method.starts_with("tls://")) return usage("URL is required");
         rq.url = std::move(rq.method);
         rq.method = {};
     }
     const auto c = load_config_with_places(file);
     if (!c) return tell(c.error());
+    if (rq.url.empty()) return print(text_of(explain_all(c->value, {.file = file, .places = c->places})));
     const auto text = explain(*c, file, rq);
     return text ? print(*text) : usage(text.error());
 }
@@ -79,13 +80,14 @@ CLI::App* add_with_file(CLI::App& app, const char* name, const char* help, std::
 config_commands::config_commands(CLI::App& app)
     : validate_(
           add_with_file(app, "validate", "Check a configuration file, and tell all that is wrong with it", file_)),
-      explain_(add_with_file(app, "explain", "Tell what becomes of a request, and why", file_)),
+      explain_(add_with_file(app, "explain", "Tell what becomes of a request, and why; or all that holds", file_)),
       schema_(app.add_subcommand("schema", "Print the JSON Schema of configuration files")),
       init_(app.add_subcommand("init", "Write a small configuration file to begin with")),
       reference_(app.add_subcommand("reference", "Print the keys of configuration files, in Markdown")->group("")) {
     validate_->add_flag("--without-files", without_files_, "Do not open the files of TLS, which may be elsewhere");
-    explain_->add_option("METHOD", method_, "The request's method, for example GET; or tls://host[:port] alone")
-        ->required();
+    explain_->add_option("METHOD", method_,
+                         "The request's method, for example GET; or tls://host[:port] alone. Without it, the whole "
+                         "configuration is explained");
     explain_->add_option("URL", url_, "http://host[:port]/path, or only the path");
     explain_->add_option("-H,--header", headers_, "A header field of the request")
         ->type_name("'Name: value'")

@@ -35,7 +35,11 @@ bool is_origin(std::string& text) {
     return is_origin_pattern(text);
 }
 bool is_share(std::string& text) { return parse_ratio(text).has_value(); }
-bool is_collector(std::string& text) { return text.empty() || parse_http_url(text).has_value(); }
+bool is_collector(std::string& text) {
+    constexpr std::string_view with_tls = "https://";
+    const bool tls = text.starts_with(with_tls);
+    return text.empty() || parse_http_url(tls ? "http://" + text.substr(with_tls.size()) : text).has_value();
+}
 bool is_statuses(std::string& text) { return parse_status_range(text).has_value(); }
 
 bool is_retry_condition(std::string& text) {
@@ -164,7 +168,8 @@ const text_format statuses{"statuses from 200 to 599: a range, or one", "200-299
 const text_format srv_name{"the name of an SRV record", "_http._tcp.example.org", "^_[^.]+\\._[^.]+\\..+$",
                            &is_srv_name};
 const text_format share{"a number from 0 to 1", "0.05", "^[0-9.]+$", &is_share, true};
-const text_format collector{"http://host:port, or nothing", "http://127.0.0.1:4318", "^(http://.+)?$", &is_collector};
+const text_format collector{"http://host:port, https://host:port, or nothing", "http://127.0.0.1:4318",
+                            "^(https?://.+)?$", &is_collector};
 const text_format nameserver{"address:port", "127.0.0.1:53", "^.+:[0-9]+$", &is_nameserver};
 const text_format retry_condition{
     "connect_failure, reset, timeout, gateway_error, 5xx, a status from 400 to 599, or a range of them", "reset",

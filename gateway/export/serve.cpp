@@ -70,10 +70,11 @@ public:
             ++rq_->flow.meters->returned_early;
         if (!digest_) return body_.finish();
         const time_point now = executor::current().now();
-        trailers_ = fmt::format(
-            "Content-Digest: sha-256=:{}:\r\nExport-Rows: {}\r\nServer-Timing: hold;dur={:.1f}, client;dur={:.1f}\r\n",
-            digest_->base64(), counts_->rows, milliseconds(counts_->released.value_or(now) - counts_->asked),
-            milliseconds(now - begun_));
+        const time_point leased = counts_->leased.value_or(now);
+        trailers_ = fmt::format("Content-Digest: sha-256=:{}:\r\nExport-Rows: {}\r\n"
+                                "Server-Timing: queue;dur={:.1f}, hold;dur={:.1f}, client;dur={:.1f}\r\n",
+                                digest_->base64(), counts_->rows, milliseconds(leased - counts_->asked),
+                                milliseconds(counts_->released.value_or(now) - leased), milliseconds(now - begun_));
         return body_.finish(trailers_);
     }
     const char* name() const noexcept { return "client"; }
@@ -94,8 +95,6 @@ private:
 };
 
 stream<row_batch> counted(stream<row_batch> in, export_counts* counts, std::size_t rows_max) {
-    counts->asked = executor::current().turn_time(); // as timers count
-    if (counts->flow) counts->flow->hold();
     while (std::optional<row_batch> batch = co_await in.next()) {
         if (counts->flow && counts->rows == 0) {
             counts->flow->first_byte();
@@ -154,6 +153,21 @@ chunk make_export_head(const request& rq, const export_plan& plan, const body_fr
     });
 }
 
+// Hears when the query has its connection: what comes before is a wait in the pool's queue, and holds nothing.
+struct lease_heard : db::lease_listener {
+    export_counts* counts;
+
+    explicit lease_heard(export_counts* c) noexcept : counts(c) {
+        leased = [](db::lease_listener& l) noexcept {
+            export_counts& c = *static_cast<lease_heard&>(l).counts;
+            c.leased = executor::current().now();
+            if (!c.flow) return;
+            c.flow->hold();
+            c.flow->enter(flow_phase::wait);
+        };
+    }
+};
+
 struct query_source {
     db::database* from;
     const db::query* what;
@@ -168,6 +182,7 @@ struct query_source {
 
 task<> serve_export(request& rq, export_route r, export_plan plan, export_counts* counts) {
     place& at = co_await here();
+    rq.flow.enter(rq.verb == http::method::head ? flow_phase::wait : flow_phase::queue);
     const peer_watch client_watch(rq.client, at, side::sink);
     const abort_watch drain_watch(rq.life->ended(), at);
     const abort_point by_operator(rq.flow, at);
@@ -186,10 +201,11 @@ task<> serve_export(request& rq, export_route r, export_plan plan, export_counts
         if (!written) co_await fail(idle_if_timed_out(written.error()), side::sink);
         co_return;
     }
+    lease_heard lease(counts);
     query_source from{&r.source,
                       &r.statement,
                       std::move(plan.values),
-                      {.timeout = a.timeout, .batch_bytes = memory_share(row_batch::usual_bytes)}};
+                      {.timeout = a.timeout, .batch_bytes = memory_share(row_batch::usual_bytes), .listener = &lease}};
     if (plan.format == export_format::csv) from.options.csv = a.csv;
     export_sink to(rq, http::body_sink(rq.client, framing, std::move(head), bounded(a.client_pace(), r.on.options())),
                    counts, plan.trailers);
@@ -206,12 +222,12 @@ task<> serve_export(request& rq, export_route r, export_plan plan, export_counts
     if (!end) co_await fail(end.error().code, end.error().where, end.error().detail);
 }
 
-export_failure failure_of_export(const flow_error& e, const export_counts& counts, const export_action& a) {
+export_failure failure_of_export(const flow_error& e, const export_counts& counts) {
     if (e.where == side::sink) return {cause_of(e.code, party::client), 408, "the client took too little"};
     if (e.code == errc::aborted) return {cause::drained, 503, "the gateway is shutting down"};
     if (e.code == errc::overloaded) return {cause::upstream_busy, 503, "too many exports wait for the database"};
     if (e.code == errc::limit_exceeded) return {cause::query_failed, 500, "the result is larger than allowed"};
-    if (e.code == errc::timed_out && executor::current().now() - counts.asked < a.timeout)
+    if (e.code == errc::timed_out && !counts.leased)
         return {cause::upstream_busy, 503, "no connection to the database became free in time"};
     if (e.code == std::errc::illegal_byte_sequence)
         return {cause::query_failed, 500, "a text of the result is not UTF-8"};

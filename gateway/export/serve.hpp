@@ -22,9 +22,10 @@ struct export_route {
 struct export_counts {
     std::uint64_t rows = 0;
     std::uint64_t bytes = 0;              // of the formatted rows, not compressed
-    time_point asked{};                   // when the database was first asked
-    live_flow* flow = nullptr;            // is told when the database is held; may be null
+    time_point asked{};                   // when a connection to the database was asked for
+    std::optional<time_point> leased{};   // when there was one
     std::optional<time_point> released{}; // when the database had given its last row, and its connection was free
+    live_flow* flow = nullptr;            // is told when the database is held; may be null
 };
 
 // Sends the answer to a request that has been read: head and rows. Nothing is sent before the first 64 KiB are made, or
@@ -42,6 +43,6 @@ struct export_failure {
     int status;
     std::string_view detail; // for the client
 };
-export_failure failure_of_export(const flow_error& e, const export_counts& counts, const export_action& a);
+export_failure failure_of_export(const flow_error& e, const export_counts& counts);
 
 } // namespace headgate::gateway

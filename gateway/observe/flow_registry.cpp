@@ -1,7 +1,6 @@
 #include <headgate/core/executor.hpp>
 
 #include <algorithm>
-#include <map>
 
 #include <gateway/observe/flow_registry.hpp>
 
@@ -42,7 +41,7 @@ void set_waiting(flow_view& v, const live_flow& f, time_point now) {
     case flow_phase::head:
     case flow_phase::linger: v.waiting_for = "client"; return;
     case flow_phase::queue:
-    case flow_phase::connect: v.waiting_for = "upstream"; return;
+    case flow_phase::connect: v.waiting_for = v.kind == flow_kind::export_rows ? "database" : "upstream"; return;
     default: break;
     }
     v.waiting = {};
@@ -57,6 +56,8 @@ void set_waiting(flow_view& v, const live_flow& f, time_point now) {
         v.waiting_for = v.kind == flow_kind::files && *at == 0 ? "disk" : to_string(who);
     }
 }
+
+} // namespace
 
 flow_view view_of(const live_flow& f, time_point now) {
     flow_view v;
@@ -76,80 +77,12 @@ flow_view view_of(const live_flow& f, time_point now) {
     }
     v.verdict = f.verdict(now);
     set_waiting(v, f, now);
+    v.stalled = f.stalled(v.verdict, now);
+    if (v.stalled != duration::zero())
+        v.stalled_by =
+            v.verdict && v.verdict->stalled != duration::zero() ? to_string(v.verdict->party) : v.waiting_for;
     v.transitions = f.transitions(v.recorder);
     return v;
-}
-
-bool matches(const flow_query& q, const live_flow& f) {
-    if (!q.route.empty() && f.route != q.route) return false;
-    if (!q.kind.empty() && q.kind != to_string(f.kind)) return false;
-    if (q.client.empty() && q.upstream.empty() && q.search.empty()) return true;
-    const flow_facts is = f.facts();
-    if (!q.upstream.empty() && is.upstream != q.upstream) return false;
-    std::array<char, 48> text;
-    const std::string_view client(text.data(), is.client ? is.client->write_host(text) : 0);
-    if (!q.client.empty() && client != q.client) return false;
-    return q.search.empty() || is.target.contains(q.search) || is.request_id.contains(q.search) ||
-           client.contains(q.search);
-}
-
-std::int64_t key_of(const live_flow& f, flow_order order, const std::optional<flow_verdict>& v, time_point now) {
-    switch (order) {
-    case flow_order::stalled: return v ? v->stalled.count() : -1;
-    case flow_order::held: return static_cast<std::int64_t>(f.held().held);
-    case flow_order::age: return (now - f.begun()).count();
-    case flow_order::hold: return f.hold_time(now).value_or(duration(-1)).count();
-    case flow_order::bytes: {
-        const flow_facts is = f.facts();
-        return static_cast<std::int64_t>(is.up + is.down);
-    }
-    }
-    return 0;
-}
-
-} // namespace
-
-flow_page flow_registry::select(const flow_query& q) const {
-    const time_point now = executor::current().now();
-    flow_page page{.total = size_};
-    struct candidate {
-        std::int64_t key;
-        const live_flow* flow;
-    };
-    std::vector<candidate> found;
-    found.reserve(size_);
-    std::map<std::string_view, route_totals> routes; // their names live as long as the flows
-    for (const list_node* i = flows_.next; i != &flows_; i = i->next) {
-        const auto& f = *static_cast<const live_flow*>(i);
-        const auto v = f.verdict(now);
-        route_totals& r = routes[f.route];
-        const auto held = f.held();
-        ++r.flows;
-        r.held += held.held;
-        r.limit += held.limit;
-        ++r.blamed[v ? static_cast<std::size_t>(v->party) : waited_parties];
-        if (v && v->stalled >= stalled_after) ++r.stalled;
-        if (!f.counted()) {
-            const auto waits = f.waits(now);
-            for (std::size_t p = 0; p < waits.size(); ++p) r.waits[p] += waits[p];
-            const flow_facts is = f.facts();
-            r.up_bytes += is.up;
-            r.down_bytes += is.down;
-        }
-        if (matches(q, f)) found.push_back({key_of(f, q.sort, v, now), &f});
-    }
-    page.matched = found.size();
-    const std::size_t n = std::min(found.size(), q.limit);
-    const auto more = [](const candidate& a, const candidate& b) { return a.key > b.key; };
-    std::ranges::partial_sort(found, found.begin() + static_cast<std::ptrdiff_t>(n), more);
-    page.flows.reserve(n);
-    for (std::size_t i = 0; i < n; ++i) page.flows.push_back(view_of(*found[i].flow, now));
-    page.routes.reserve(routes.size());
-    for (auto& [name, r] : routes) {
-        r.route = name;
-        page.routes.push_back(std::move(r));
-    }
-    return page;
 }
 
 live_flow* flow_registry::at(std::uint64_t number) const noexcept {

@@ -51,6 +51,8 @@ struct flow_view {
     bool holding = false;
     std::array<lane_view, 2> lanes{};
     std::optional<flow_verdict> verdict{};
+    duration stalled{};               // zero: it is not
+    const char* stalled_by = nullptr; // client, upstream, database, disk or stage; null: it is not stalled
     std::size_t transitions = 0;
     std::array<flow_transition, 16> recorder{};
 };
@@ -92,9 +94,6 @@ struct flow_query {
     static constexpr std::size_t limit_max = 1000;
 };
 
-// From when on a flow counts as stalled: whom it waits for has been silent for so long.
-inline constexpr duration stalled_after = stall_begins;
-
 // The live flows of one route together.
 struct route_totals {
     std::string route;
@@ -111,12 +110,18 @@ struct route_totals {
     void add(const route_totals& o) noexcept;
 };
 
+// All that live, and those of them that were asked for.
 struct flow_page {
     std::size_t total = 0;
     std::size_t matched = 0;
     std::vector<route_totals> routes{}; // of all flows
-    std::vector<flow_view> flows{};     // the first `limit` of those that matched, in order
+    std::vector<flow_view> flows{};     // the first `limit` of those that matched, in any order
 };
+
+// By what flows are sorted, the largest first.
+double sort_key(const flow_view& f, flow_order order) noexcept;
+
+flow_view view_of(const live_flow& f, time_point now);
 
 // The live flows of one worker, and the last that have ended. Belongs to the worker's thread; what it gives are values.
 class flow_registry {
@@ -133,8 +138,12 @@ public:
     void each(Look look) const {
         for (const list_node* i = flows_.next; i != &flows_; i = i->next) look(static_cast<const live_flow&>(*i));
     }
-    // One pass over all flows, in time that is linear in their number; `limit` of them are copied.
-    flow_page select(const flow_query& q) const;
+    // Shows them from the one of this number on, in the order of their numbers, until `look` returns false.
+    template <class Look>
+    void each_from(std::uint64_t number, Look look) const {
+        for (const list_node* i = flows_.next; i != &flows_; i = i->next)
+            if (const auto& f = static_cast<const live_flow&>(*i); f.number() >= number && !look(f)) return;
+    }
     std::optional<flow_view> find(std::uint64_t number) const;
     // Ends a flow with cause::aborted_by_operator. Gives whether there is one of that number.
     bool abort(std::uint64_t number) noexcept;
@@ -165,7 +174,7 @@ private:
 
     list_node flows_;
     std::size_t size_ = 0;
-    std::uint64_t last_number_ = 0;
+    std::uint64_t last_number_ = 0;                            // they stand in the order of their numbers
     std::unique_ptr<std::array<ended_flow, ended_max>> ended_; // a ring: by serial
     std::uint64_t ended_count_ = 0;
     std::array<std::uint64_t, causes> ends_{};

@@ -104,7 +104,8 @@ bool live_flow::abort() noexcept {
 
 flow_phase live_flow::phase() const noexcept {
     const live_pipeline* p = down().live();
-    if (kind == flow_kind::export_rows && p && p->joints.front().items == 0) return flow_phase::wait;
+    if (kind == flow_kind::export_rows && phase_ != flow_phase::queue && p && p->joints.front().items == 0)
+        return flow_phase::wait;
     return phase_;
 }
 
@@ -223,6 +224,15 @@ std::optional<flow_verdict> live_flow::verdict(time_point now) const noexcept {
         if (v && (!worst || v->stalled > worst->stalled)) worst = v;
     }
     return worst ? worst : last_;
+}
+
+// Before there are lanes the phase tells.
+duration live_flow::stalled(const std::optional<flow_verdict>& v, time_point now) const noexcept {
+    if (phase_ == flow_phase::linger) return {}; // it has its answer
+    if (v && v->stalled > duration::zero()) return v->stalled;
+    if (phase_ > flow_phase::connect) return {};
+    const duration still = now - since_;
+    return still >= stall_begins ? still : duration{};
 }
 
 void live_flow::lane_ended(const flow_lane& lane, const live_pipeline& p) noexcept {

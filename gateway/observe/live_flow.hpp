@@ -194,6 +194,9 @@ public:
         std::size_t max = 0;
     };
     holdings held() const noexcept;
+    // For how long nothing has moved, with what is known of who is to blame; zero if that is not long enough to be
+    // called a stall. This is what all who show flows go by.
+    duration stalled(const std::optional<flow_verdict>& v, time_point now) const noexcept;
     // The stages of a lane, source first. A lane that has no pipeline, or has none yet, is told from the phases.
     std::span<stage_report> report(const flow_lane& lane, time_point now, std::span<stage_report> room) const noexcept;
     // How long it has waited for whom up to now.

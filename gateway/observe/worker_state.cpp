@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include <gateway/observe/flow_survey.hpp>
 #include <gateway/observe/worker_state.hpp>
 
 namespace headgate::gateway {
@@ -82,14 +83,15 @@ void worker_state::add(const worker_state& o) {
     teardowns += o.teardowns;
 }
 
-worker_state state_of(worker& w) {
-    worker_state s{.live = w.live(), .flows = w.flows.size(), .ends = w.flows.ends(), .teardowns = w.flows.teardowns()};
-    for (route_totals& r : w.flows.select({.limit = 0}).routes) {
+task<worker_state> state_of(worker* w) {
+    flow_page flows = co_await survey(&w->flows, {.limit = 0}, true);
+    worker_state s{.live = w->live(), .flows = flows.total, .ends = w->flows.ends(), .teardowns = w->flows.teardowns()};
+    for (route_totals& r : flows.routes) {
         std::string name = r.route;
         s.routes.emplace(std::move(name), std::move(r));
     }
-    const auto& now = w.config().now();
-    if (!now) return s;
+    const auto& now = w->config().now();
+    if (!now) co_return s;
     const config& c = now->shared->of();
     for (std::size_t i = 0; i < c.routes.size(); ++i) s.meters.emplace(c.routes[i].name, *now->meters[i]);
     for (std::size_t i = 0; i < c.upstreams.size(); ++i)
@@ -106,7 +108,7 @@ worker_state state_of(worker& w) {
                                        .pool = now->sources[i]->connections().stats(),
                                        .returned_early = early});
     }
-    return s;
+    co_return s;
 }
 
 } // namespace headgate::gateway

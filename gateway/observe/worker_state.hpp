@@ -48,7 +48,7 @@ struct worker_state {
     void add(const worker_state& o);
 };
 
-// On the worker's thread.
-worker_state state_of(worker& w);
+// On the worker's thread, and not in one piece: see survey().
+task<worker_state> state_of(worker* w);
 
 } // namespace headgate::gateway

@@ -10,7 +10,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr double stalled_ms_min = 1000; // without a byte for so long, a flow is called stalled
 constexpr double slow_share_min = 0.5;
 constexpr double slow_age_ms_min = 2000; // before that a share says nothing
 
@@ -91,6 +90,8 @@ flow_row read_row(const json& f) {
                .status = static_cast<int>(count(f, "status")),
                .age_ms = number(f, "age_ms"),
                .waiting_ms = number(f, "waiting_ms"),
+               .stalled_ms = number(f, "stalled_ms"),
+               .stalled_by = text(f, "stalled_by"),
                .up = count(f, "up_bytes"),
                .down = count(f, "down_bytes"),
                .held = count(f, "held_bytes"),
@@ -226,7 +227,7 @@ std::string only_stalled(std::string_view text, double least_ms) {
     json j = json::parse(text, nullptr, false);
     json& flows = j["flows"];
     flows.erase(std::remove_if(flows.begin(), flows.end(),
-                               [least_ms](const json& f) { return stalled_for_ms(read_row(f)) < least_ms; }),
+                               [least_ms](const json& f) { return number(f, "stalled_ms") < least_ms; }),
                 flows.end());
     return j.dump();
 }
@@ -237,18 +238,12 @@ std::string read_problem(std::string_view body) {
     return detail.empty() ? printable(body.substr(0, 200)) : detail;
 }
 
-double stalled_for_ms(const flow_row& f) {
-    const bool waits = !f.waiting_for.empty() && f.phase != "tunnel"; // a quiet tunnel waits for nobody
-    return std::max(f.blamed ? f.blamed->stalled_ms : 0, waits ? f.waiting_ms : 0);
-}
-
 judgement judge(const flow_row& f) {
     const auto& v = f.blamed;
-    const bool blamed = v && v->stalled_ms >= stalled_ms_min;
-    if (stalled_for_ms(f) >= stalled_ms_min) {
-        const std::string party = blamed ? v->party : f.waiting_for;
+    if (f.stalled_ms > 0) {
+        const std::string& party = f.stalled_by;
         const std::string stage = v ? v->stage : std::string();
-        const std::string since = time_text(blamed ? v->stalled_ms : f.waiting_ms);
+        const std::string since = time_text(f.stalled_ms);
         return {.how = judgement::level::stalled,
                 .party = party,
                 .brief = (party == "stage" ? stage : party) + " " + since,
@@ -265,7 +260,7 @@ judgement judge(const flow_row& f) {
 std::string stage_words(const flow_row& f, const lane_row& in, std::size_t index) {
     const stage_row& s = in.stages[index];
     const std::string party = party_of(f, in, s);
-    if (const auto& v = in.blamed; v && v->index == index && v->stalled_ms >= stalled_ms_min) {
+    if (const auto& v = in.blamed; v && v->index == index && v->stalled_ms > 0) {
         const bool takes = (s.side == "sink");
         const char* nothing = party == "stage"      ? "moves nothing"
                               : party == "database" ? "gives no rows"

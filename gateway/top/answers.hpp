@@ -47,6 +47,8 @@ struct flow_row {
     int status = 0;
     double age_ms = 0;
     double waiting_ms = 0;
+    double stalled_ms = 0;    // for how long nothing has moved, if the gateway calls that stalled; otherwise 0
+    std::string stalled_by{}; // whom it waits for meanwhile
     std::uint64_t up = 0;
     std::uint64_t down = 0;
     std::uint64_t held = 0;
@@ -128,9 +130,6 @@ struct judgement {
     std::string text{};  // "waits for the client: 12 s"
 };
 judgement judge(const flow_row& f);
-// For how long not a byte has moved.
-double stalled_for_ms(const flow_row& f);
-
 // What a stage does now, in words: "takes nothing: 12 s".
 std::string stage_words(const flow_row& f, const lane_row& in, std::size_t index);
 

@@ -52,7 +52,7 @@ task<int> show_flows(admin::target where, flow_query which, duration stalled, bo
     auto list = read_flows(r.body);
     if (!list) co_return not_understood(list.error());
     const double least = std::chrono::duration<double, std::milli>(stalled).count();
-    if (least > 0) std::erase_if(list->flows, [least](const flow_row& f) { return stalled_for_ms(f) < least; });
+    if (least > 0) std::erase_if(list->flows, [least](const flow_row& f) { return f.stalled_ms < least; });
     if (json)
         print_json(least > 0 ? only_stalled(r.body, least) : r.body);
     else

@@ -279,20 +279,20 @@ std::vector<std::string> draw(state& s, screen_size size) {
 std::string headline(const overview& o, const std::vector<flow_row>& flows, bool whole) {
     const flow_row* worst = nullptr;
     for (const flow_row& f : flows)
-        if (judge(f).how == judgement::level::stalled && f.blamed &&
-            (!worst || f.blamed->stalled_ms > worst->blamed->stalled_ms))
-            worst = &f;
+        if (f.stalled_ms > 0 && (!worst || f.stalled_ms > worst->stalled_ms)) worst = &f;
     if (!worst)
         return o.stalled() && !whole ? fmt::format("{} flows are stalled.", o.stalled())
                : o.flows             ? "Everything flows."
                                      : "Nothing is under way.";
-    const std::string since = time_text(worst->blamed->stalled_ms);
-    const std::string& party = worst->blamed->party;
+    const std::string since = time_text(worst->stalled_ms);
+    const std::string& party = worst->stalled_by;
     std::string text =
         party == "client"     ? fmt::format("The client {} has taken nothing for {}", worst->client, since)
         : party == "upstream" ? fmt::format("The upstream {} has sent nothing for {}", worst->upstream, since)
         : party == "database" ? fmt::format("The database {} has given no rows for {}", worst->source, since)
-                              : fmt::format("The stage {} has moved nothing for {}", worst->blamed->stage, since);
+        : party == "disk"     ? fmt::format("The disk has kept a flow waiting for {}", since)
+                              : fmt::format("The stage {} has moved nothing for {}",
+                                        worst->blamed ? worst->blamed->stage : std::string(), since);
     return text + ", and " + bytes_text(worst->held) + " are held for it.";
 }
 

@@ -20,7 +20,7 @@ constexpr std::string_view one_stalled =
     R"({"time": "2026-11-22T23:59:59.123Z", "total": 7, "matched": 1, "routes": [], "flows": [
   {"id": "w0-7", "request_id": "abc", "kind": "export", "route": "reports", "client": "192.0.2.7", "upstream": null, "source": "shop",
    "method": "GET", "target": "/a\u001b[2Jb", "status": 200, "age_ms": 13000.5, "phase": "body", "waiting_for": "client",
-   "waiting_ms": 12400, "up_bytes": 0, "down_bytes": 6000000, "held_bytes": 65536, "held_limit_bytes": 131072, "hold_ms": 400,
+   "waiting_ms": 12400, "stalled_ms": 12400, "stalled_by": "client", "up_bytes": 0, "down_bytes": 6000000, "held_bytes": 65536, "held_limit_bytes": 131072, "hold_ms": 400,
    "holding": false, "lanes": [{"direction": "down", "verdict": {"stage": "client", "index": 1, "party": "client", "share": 0.97, "stalled_ms": 12400},
      "stages": [{"name": "database", "side": "source", "bytes": 6000000, "held_bytes": 0, "limit_bytes": 65536, "state": "done"},
                 {"name": "client", "side": "sink", "bytes": 6000000, "held_bytes": 65536, "limit_bytes": 65536, "state": "working"}]}],

@@ -4,13 +4,14 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
 #include <exception>
+#include <stdexcept>
 
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <gateway/json_text.hpp>
+#include <gateway/tell.hpp>
 #include <gateway/trace/exporter.hpp>
 
 namespace headgate::gateway {
@@ -62,10 +63,9 @@ duration seconds_of(std::string_view text) {
 task<> until(abort_signal s) { co_await s.wait(); }
 task<> pause(duration d) { co_await sleep_for(d); }
 
-task<http::post_answer> post_within(http::post_request rq, duration limit) {
-    auto end = co_await race(
-        http::post(std::move(rq), {.connect_timeout = limit, .first_byte_timeout = limit, .idle_timeout = limit}),
-        pause(limit));
+task<http::post_answer> post_within(http::post_request rq, http::get_options o) {
+    const duration limit = o.connect_timeout;
+    auto end = co_await race(http::post(std::move(rq), std::move(o)), pause(limit));
     if (end.index() == 1) co_await fail(errc::timed_out, "it did not answer in time");
     co_return std::get<0>(std::move(end));
 }
@@ -74,6 +74,11 @@ task<http::post_answer> post_within(http::post_request rq, duration limit) {
 
 trace_exporter::trace_exporter(const tracing_options& o)
     : tracer_(o, [this] { wake(); }), url_(make_url(o.collector)), before_(make_before(o)) {
+    if (o.collector.starts_with("https://")) {
+        auto made = tls_client_context::load(o.tls.options);
+        if (!made) throw std::runtime_error("tracing.tls: " + made.error().message());
+        tls_ = std::move(*made);
+    }
     waking_.self = this;
     waking_.run = [](remote_job& j) {
         auto& w = static_cast<waking&>(j);
@@ -91,7 +96,7 @@ void trace_exporter::start(loop& main) {
     awake_.emplace();
     if (tracer_.options().collector.empty()) return;
     sender_.spawn(keep_sending(), [](void*, const flow_error& e) {
-        fmt::print(stderr, "headgate: tracing: no more spans are sent: {}\n", e.message());
+        tell_line(log_level::error, "tracing: no more spans are sent: {}", e.message());
     });
 }
 
@@ -132,12 +137,23 @@ task<> trace_exporter::send_all() {
     }
 }
 
+// Certificates are renewed. Those that cannot be read now may be half of what somebody writes: the next try sees.
+void trace_exporter::load_tls_again() {
+    if (!tls_ || !tls_->changed()) return;
+    if (auto made = tls_client_context::load(tracer_.options().tls.options)) tls_ = std::move(*made);
+}
+
 task<trace_exporter::attempt_end> trace_exporter::send() {
     const tracing_options& o = tracer_.options();
     http::post_request rq{.url = url_, .content_type = "application/json", .headers = o.headers};
     rq.body.reserve(before_.size() + sending_.spans.size() + after.size());
     rq.body.append(before_).append(sending_.spans).append(after);
-    const auto end = co_await attempt(post_within(std::move(rq), o.timeout));
+    load_tls_again();
+    const auto end = co_await attempt(post_within(std::move(rq), {.connect_timeout = o.timeout,
+                                                                  .first_byte_timeout = o.timeout,
+                                                                  .idle_timeout = o.timeout,
+                                                                  .tls = tls_,
+                                                                  .server_name = o.tls.server_name}));
     if (!end) {
         tell("spans cannot be sent to " + url_ + ": " + end.error().message());
         co_return attempt_end{};
@@ -159,17 +175,17 @@ task<trace_exporter::attempt_end> trace_exporter::send() {
 void trace_exporter::tell(std::string what) {
     if (what == told_) return;
     if (what.empty())
-        fmt::print(stderr, "headgate: tracing: spans are sent again\n");
+        tell_line(log_level::info, "tracing: spans are sent again");
     else
-        fmt::print(stderr, "headgate: tracing: {}\n", what);
+        tell_line(log_level::warning, "tracing: {}", what);
     told_ = std::move(what);
 }
 
 void trace_exporter::tell_dropped() {
     const std::uint64_t dropped = tracer_.counted().dropped;
     if (dropped == dropped_told_) return;
-    fmt::print(stderr, "headgate: tracing: {} spans dropped: more than the collector has taken\n",
-               dropped - dropped_told_);
+    tell_line(log_level::warning, "tracing: {} spans dropped: more than the collector has taken",
+              dropped - dropped_told_);
     dropped_told_ = dropped;
 }
 

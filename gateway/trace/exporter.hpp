@@ -3,6 +3,7 @@
 #include <headgate/core/abort.hpp>
 #include <headgate/core/nursery.hpp>
 #include <headgate/io/loop.hpp>
+#include <headgate/io/tls_context.hpp>
 
 #include <atomic>
 
@@ -15,12 +16,14 @@ namespace headgate::gateway {
 // meanwhile the queue fills, and drops. What happens is told on standard error when it changes.
 class trace_exporter {
 public:
-    // Outlives everybody who gives the tracer something, and the loop.
+    // Outlives everybody who gives the tracer something, and the loop. Throws std::runtime_error if a file that TLS
+    // with the collector needs cannot be used.
     explicit trace_exporter(const tracing_options& o);
     trace_exporter(const trace_exporter&) = delete;
     trace_exporter& operator=(const trace_exporter&) = delete;
 
     tracer& traces() noexcept { return tracer_; }
+    const tracer& traces() const noexcept { return tracer_; }
     // Begins to send, if there is a collector. `main` is the loop of this thread.
     void start(loop& main);
     // Sends what is left, without trying anything twice. Not after anything else is given to the tracer.
@@ -52,13 +55,15 @@ private:
     task<> keep_sending();
     task<> send_all();
     task<attempt_end> send();
+    void load_tls_again();
     void tell(std::string what);
     void tell_dropped();
 
     loop* main_ = nullptr;
     tracer tracer_;
     const std::string url_;
-    const std::string before_; // what comes before the spans of a request to the collector
+    std::optional<tls_client_context> tls_; // with a collector at https://
+    const std::string before_;              // what comes before the spans of a request to the collector
     tracer::batch sending_;
     counts counts_;
     std::string told_;

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include <gateway/upstream_tls.hpp>
+
 namespace headgate::gateway {
 
 // From 0 (none) to 1 (all).
@@ -27,7 +29,8 @@ enum class trace_trust : std::uint8_t {
 struct tracing_options {
     bool enabled = false;
     ratio sampling{.value = 0.01}; // of the traces that begin here; others are recorded if whoever asks records them
-    std::string collector{};       // http://host:port; empty: nothing is recorded, traces only pass through
+    std::string collector{};       // http[s]://host:port; empty: nothing is recorded, traces only pass through
+    upstream_tls tls{};            // with the collector, if it is https
     std::string service_name = "headgate";
     std::vector<std::pair<std::string, std::string>> headers{}; // of each request to the collector
     trace_trust trust = trace_trust::trusted_proxies;

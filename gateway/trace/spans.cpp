@@ -1,4 +1,5 @@
 #include <chrono>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -18,8 +19,9 @@ constexpr unsigned flag_remote = 0x200;
 // Writes spans, each from open() to close().
 class span_writer {
 public:
-    span_writer(std::string& out, const request& rq)
-        : out_(out), rq_(rq),
+    // `redacted` are the parameters of queries whose values are left out.
+    span_writer(std::string& out, const trace_context& c, std::span<const std::string> redacted = {})
+        : out_(out), of_(c), redacted_(redacted),
           wall_(std::chrono::system_clock::now().time_since_epoch() - executor::current().now().time_since_epoch()) {}
 
     struct head {
@@ -34,8 +36,7 @@ public:
     };
     void open(const head& h) {
         if (count_++ != 0) out_ += ',';
-        const trace_context& c = rq_.trace.context();
-        print(R"({{"traceId":"{:016x}{:016x}","spanId":"{:016x}",)", c.trace_high, c.trace_low, h.id);
+        print(R"({{"traceId":"{:016x}{:016x}","spanId":"{:016x}",)", of_.trace_high, of_.trace_low, h.id);
         if (h.parent != 0) print(R"("parentSpanId":"{:016x}",)", h.parent);
         const unsigned flags = 1 | flag_remote_is_known | (h.remote_parent ? flag_remote : 0);
         print(R"("flags":{},"name":")", flags);
@@ -60,7 +61,7 @@ public:
         begin(key, "stringValue");
         out_ += '"';
         append_json_text(out_, before);
-        redact(target, rq_.now->shared->of().server.access_log.redact_query, [&](std::string_view piece) {
+        redact(target, redacted_, [&](std::string_view piece) {
             append_json_text(out_, piece.substr(std::min(less, piece.size())));
             less -= std::min(less, piece.size());
         });
@@ -92,7 +93,8 @@ private:
     }
 
     std::string& out_;
-    const request& rq_;
+    const trace_context& of_;
+    const std::span<const std::string> redacted_;
     const std::chrono::nanoseconds wall_; // from the loop's clock to that of the wall
     std::size_t count_ = 0;
     bool first_ = true;
@@ -211,13 +213,14 @@ void add_attempt(span_writer& w, const request& rq, const traced_attempt& a, std
     w.close(!connected);
 }
 
-// The stages of an export: all of them begin when the database is asked; the database is free before its client has
-// everything.
+// The stages of an export: all of them begin when a connection to the database is asked for. The database's own begins
+// when there is one, and ends when it is free, which is before its client has everything.
 void add_stages(span_writer& w, const request& rq, time_point end) {
     const live_flow& f = rq.flow;
     const time_point begun = f.begun() + f.spent(flow_phase::head, end);
     const source_config& from = rq.now->shared->of().sources[rq.route->source];
     const char* const side = side_of(*rq.why);
+    const duration queued = f.spent(flow_phase::queue, end);
     trace_ids ids(rq.trace.context().span + 1);
     for (const ended_stage& s : f.stages()) {
         const bool database = &s == f.stages().data();
@@ -227,9 +230,12 @@ void add_stages(span_writer& w, const request& rq, time_point end) {
                 .kind = database ? span_kind::client : span_kind::internal,
                 .name = database ? "query" : s.name,
                 .name_of = database ? std::string_view(from.name) : std::string_view(),
-                .begun = begun,
-                .ended = database ? std::min(begun + f.hold_time(end).value_or(duration{}), end) : end});
-        if (database) w.text("db.system.name", from.postgres.empty() ? "sqlite" : "postgresql");
+                .begun = database ? std::min(begun + queued, end) : begun,
+                .ended = database ? std::min(begun + queued + f.hold_time(end).value_or(duration{}), end) : end});
+        if (database) {
+            w.text("db.system.name", from.postgres.empty() ? "sqlite" : "postgresql");
+            w.milliseconds("headgate.queue_ms", queued);
+        }
         w.number("headgate.stage.items", s.items);
         w.number("headgate.stage.bytes", s.bytes);
         w.number("headgate.stage.held_max_bytes", s.held_max);
@@ -246,12 +252,46 @@ void add_stages(span_writer& w, const request& rq, time_point end) {
 std::size_t append_spans(std::string& out, const request& rq) {
     const trace_record& record = *rq.trace.record();
     const time_point now = executor::current().now();
-    span_writer w(out, rq);
+    span_writer w(out, rq.trace.context(), rq.now->shared->of().server.access_log.redact_query);
     add_request(w, rq, now);
     const std::size_t kept = std::min(record.attempted, trace_record::attempts_max);
     for (std::size_t i = 0; i < kept; ++i)
         add_attempt(w, rq, record.attempts[i], i + 1 == kept ? record.attempted - 1 : i, now);
     if (rq.flow.kind == flow_kind::export_rows && rq.route && rq.why) add_stages(w, rq, now);
+    return w.count();
+}
+
+std::size_t append_tunnel_span(std::string& out, const live_flow& connection, const trace_context& c) {
+    const time_point now = executor::current().now();
+    const flow_facts is = connection.facts();
+    const cause why = is.why.value_or(cause::internal);
+    const char* const side = side_of(why);
+    const bool failed = side && side != std::string_view("client");
+    span_writer w(out, c);
+    w.open({.id = c.span,
+            .parent = 0,
+            .kind = span_kind::server,
+            .name = "tunnel",
+            .name_of = connection.route,
+            .begun = connection.begun(),
+            .ended = now});
+    w.text("network.transport", "tcp");
+    std::array<char, 48> host;
+    const std::string_view client(host.data(), is.client ? is.client->write_host(host) : 0);
+    w.text_if_any("client.address", client);
+    if (is.client && is.client->port != 0) w.number("client.port", is.client->port);
+    w.text_if_any("tls.client.server_name", is.target);
+    w.text("headgate.listener", is.listener);
+    w.text_if_any("headgate.route", connection.route);
+    w.text_if_any("headgate.upstream", is.upstream);
+    w.milliseconds("headgate.queue_ms", connection.spent(flow_phase::queue, now));
+    w.milliseconds("headgate.connect_ms", connection.spent(flow_phase::connect, now));
+    w.number("headgate.up_bytes", is.up);
+    w.number("headgate.down_bytes", is.down);
+    w.text("headgate.phase", to_string(connection.phase()));
+    w.text("headgate.cause", to_string(why));
+    if (failed) w.text("error.type", to_string(why));
+    w.close(failed);
     return w.count();
 }
 

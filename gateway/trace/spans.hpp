@@ -12,4 +12,7 @@ namespace headgate::gateway {
 // OpenTelemetry's semantic conventions for HTTP, and headgate.* of our own. Gives how many.
 std::size_t append_spans(std::string& out, const request& rq);
 
+// The same, of a connection of a tcp listener: one span (SERVER), with how it ended.
+std::size_t append_tunnel_span(std::string& out, const live_flow& connection, const trace_context& c);
+
 } // namespace headgate::gateway

@@ -10,10 +10,8 @@ namespace headgate::gateway {
 
 namespace {
 
-constexpr std::uint64_t all = std::numeric_limits<std::uint64_t>::max();
-
 std::uint64_t threshold(double share) {
-    if (share >= 1) return all;
+    if (share >= 1) return std::numeric_limits<std::uint64_t>::max();
     return static_cast<std::uint64_t>(std::ldexp(std::max(share, 0.0), 64));
 }
 
@@ -32,7 +30,7 @@ void tracer::begin(request& rq, trace_ids& ids) const {
     if (!given) {
         own.trace_high = ids.next();
         own.trace_low = ids.next();
-        own.sampled = below_ == all || own.trace_low < below_;
+        own.sampled = sampled(own);
     }
     own.span = ids.next();
     rq.trace.begin(own, given ? given->span : 0, keeps_state, own.sampled && records_);
@@ -42,12 +40,26 @@ void tracer::begin(request& rq, trace_ids& ids) const {
     }
 }
 
+trace_context tracer::begin(trace_ids& ids) const {
+    trace_context own{.trace_high = ids.next(), .trace_low = ids.next(), .span = ids.next()};
+    own.sampled = sampled(own) && records_;
+    return own;
+}
+
 void tracer::end(const request& rq) noexcept {
-    if (!rq.trace.record()) return;
+    if (rq.trace.record()) take_spans([&](std::string& to) { return append_spans(to, rq); });
+}
+
+void tracer::end(const live_flow& connection, const trace_context& c) noexcept {
+    if (c.sampled) take_spans([&](std::string& to) { return append_tunnel_span(to, connection, c); });
+}
+
+template <class Append>
+void tracer::take_spans(Append append) noexcept {
     batch made;
     bool wake = false;
     try {
-        made.count = append_spans(made.spans, rq);
+        made.count = append(made.spans);
         const std::lock_guard lock(mutex_);
         if (spans_ + made.count <= options_.queue_max && bytes_ + made.spans.size() <= bytes_max) {
             const std::size_t count = made.count;

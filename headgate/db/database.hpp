@@ -12,6 +12,11 @@
 
 namespace headgate::db {
 
+// Who is told that a query has got its connection: what came before was waiting for it.
+struct lease_listener {
+    void (*leased)(lease_listener&) noexcept = nullptr;
+};
+
 // How one query is run.
 struct query_options {
     // How long it may take, from the first pull to its last row, the wait for a connection included: errc::timed_out.
@@ -32,6 +37,8 @@ struct query_options {
     // written() then, at half the cost. (One thing may differ: COPY quotes `\.` only if it is all of a row.) All else
     // comes as values.
     std::optional<csv_options> csv{};
+    // Told when a connection has been leased for the query. Null for nobody; must outlive the stream.
+    lease_listener* listener = nullptr;
 };
 
 // A database as a source of rows: PostgreSQL (postgres.hpp) or SQLite (sqlite.hpp). For one thread; must outlive its

@@ -16,6 +16,7 @@ stream<row_batch> read(pool* from, query q, std::vector<parameter> values, query
     auto bound = q.bind(std::move(values));
     if (!bound) co_await fail(make_error_code(std::errc::invalid_argument), std::move(bound.error().message));
     lease held = co_await from->acquire(o.timeout);
+    if (o.listener) o.listener->leased(*o.listener);
     auto& session = static_cast<postgres_session&>(*held);
     postgres_copy_reader copy(read_only, o);
     detail::postgres_row_reader rows(read_only, o);

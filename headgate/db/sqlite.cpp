@@ -205,6 +205,7 @@ stream<row_batch> run(pool* from, query q, std::vector<parameter> values, query_
 
     auto r = std::make_unique<running_query>();
     r->held = co_await from->acquire(o.timeout);
+    if (o.listener) o.listener->leased(*o.listener);
     auto& session = static_cast<sqlite_session&>(*r->held);
     r->session = &session;
     r->what = std::move(q);

@@ -3,6 +3,7 @@
 #include <headgate/http/client.hpp>
 #include <headgate/http/parser.hpp>
 #include <headgate/io/resolver.hpp>
+#include <headgate/io/tls.hpp>
 
 #include <array>
 #include <optional>
@@ -12,6 +13,7 @@ namespace headgate::http {
 namespace {
 
 struct target {
+    bool tls;
     std::string host;
     std::uint16_t port;
     std::string authority;
@@ -20,8 +22,10 @@ struct target {
 
 constexpr std::string_view cannot_be_fetched = "' is not a URL that can be fetched; write http://host:port/path";
 
-std::optional<target> parse_url(std::string_view url) {
-    constexpr std::string_view scheme = "http://";
+std::optional<target> parse_url(std::string_view url, const get_options& o) {
+    constexpr std::string_view schemes[] = {"http://", "https://"};
+    const bool tls = o.tls && url.starts_with(schemes[1]);
+    const std::string_view scheme = schemes[tls ? 1 : 0];
     if (!url.starts_with(scheme)) return std::nullopt;
     url.remove_prefix(scheme.size());
     url = url.substr(0, url.find('#'));
@@ -34,7 +38,8 @@ std::optional<target> parse_url(std::string_view url) {
         if (static_cast<unsigned char>(c) <= ' ' || c == '\x7f') return std::nullopt;
     std::string_view host = a->host;
     if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
-    return target{std::string(host), a->port == 0 ? std::uint16_t{80} : a->port, std::string(a->text), path};
+    const std::uint16_t port = tls ? 443 : 80;
+    return target{tls, std::string(host), a->port == 0 ? port : a->port, std::string(a->text), path};
 }
 
 // Of a request, less its last empty line.
@@ -44,13 +49,21 @@ std::string make_head(std::string_view method, const target& to) {
     return head.append("\r\nUser-Agent: headgate\r\nAccept: */*\r\nConnection: close\r\n");
 }
 
-task<socket> connect_to(target to, duration limit) {
+task<> begin_tls(socket& s, const target& to, const get_options& o) {
+    const auto shaken =
+        co_await connect_tls(s, *o.tls, o.server_name.empty() ? to.host : o.server_name, o.connect_timeout);
+    if (!shaken) co_await fail(shaken.error(), "TLS with " + to.host);
+}
+
+task<socket> connect_to(target to, get_options o) {
+    const duration limit = o.connect_timeout;
     resolver names;
     const auto addresses = co_await names.resolve(to.host, to.port, limit);
     if (!addresses) co_await fail(addresses.error(), to.host);
     std::error_code last;
     for (const address& a : *addresses) {
         auto s = co_await headgate::connect(a, limit);
+        if (s && to.tls) co_await begin_tls(*s, to, o);
         if (s) co_return std::move(*s);
         last = s.error();
     }
@@ -95,10 +108,10 @@ stream<chunk> take_body(socket& s, inbound& in, std::unique_ptr<response_parser>
 } // namespace
 
 stream<chunk> get(std::string url, get_options o) {
-    std::optional<target> to = parse_url(url);
+    std::optional<target> to = parse_url(url, o);
     if (!to) co_await fail(errc::protocol, "'" + url + std::string(cannot_be_fetched));
     const std::string request = make_head("GET", *to) + "\r\n";
-    socket s = co_await connect_to(std::move(*to), o.connect_timeout);
+    socket s = co_await connect_to(std::move(*to), o);
     if (const auto sent = co_await s.write_all(request, o.idle_timeout); !sent) co_await fail(sent.error());
     inbound in;
     auto parser = std::make_unique<response_parser>();
@@ -112,14 +125,14 @@ stream<chunk> get(std::string url, get_options o) {
 }
 
 task<post_answer> post(post_request rq, get_options o) {
-    std::optional<target> to = parse_url(rq.url);
+    std::optional<target> to = parse_url(rq.url, o);
     if (!to) co_await fail(errc::protocol, "'" + rq.url + std::string(cannot_be_fetched));
     std::string request = make_head("POST", *to);
     request.append("Content-Type: ").append(rq.content_type);
     request.append("\r\nContent-Length: ").append(std::to_string(rq.body.size())).append("\r\n");
     for (const auto& [name, value] : rq.headers) request.append(name).append(": ").append(value).append("\r\n");
     request.append("\r\n");
-    socket s = co_await connect_to(std::move(*to), o.connect_timeout);
+    socket s = co_await connect_to(std::move(*to), o);
     std::array<iovec, 2> parts{{{request.data(), request.size()}, {rq.body.data(), rq.body.size()}}};
     const auto sent = co_await s.write_all(std::span(parts.data(), rq.body.empty() ? 1 : 2), o.idle_timeout);
     // It may have answered before it has read all.

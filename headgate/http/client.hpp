@@ -2,7 +2,9 @@
 
 #include <headgate/core/chunk.hpp>
 #include <headgate/core/stream.hpp>
+#include <headgate/io/tls_context.hpp>
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,11 +18,14 @@ struct get_options {
     duration first_byte_timeout = std::chrono::seconds(30); // for the response's head
     duration idle_timeout = std::chrono::seconds(30);       // with no byte of the body
     std::size_t buffer_bytes = 64 * 1024;                   // the most that is read at once
+    // How TLS is spoken with an "https://" URL; none: such a one is refused, as a malformed one.
+    std::optional<tls_client_context> tls{};
+    std::string server_name{}; // that the server's certificate must have; empty: the URL's host
 };
 
-// A source: the body that a GET of `url` ("http://host[:port]/path") answers with. The connection is made when the
-// first chunk is asked for, and is closed when the stream is dropped, at whatever point; so a pipeline's deadline
-// covers all of it.
+// A source: the body that a GET of `url` ("http://host[:port]/path", or https://) answers with. The connection is made
+// when the first chunk is asked for, and is closed when the stream is dropped, at whatever point; so a pipeline's
+// deadline covers all of it.
 //
 // Fails with errc::refused and the status line for any status but 2xx (redirects are not followed),
 // errc::premature_close for a body that is cut, errc::protocol for a malformed response or URL, errc::timed_out and
@@ -29,7 +34,7 @@ stream<chunk> get(std::string url, get_options o = {});
 
 // What is sent to a URL, all of it at once.
 struct post_request {
-    std::string url; // "http://host[:port]/path"
+    std::string url; // "http://host[:port]/path", or https://
     std::string content_type;
     std::vector<std::pair<std::string, std::string>> headers{}; // beside those of framing and connection
     std::string body{};

@@ -37,16 +37,21 @@ std::error_code loop::turn(bool may_wait) {
     if (stopping_) return {};
 
     duration timeout = duration::zero();
-    if (may_wait && !came && !has_ready()) { // after a job the caller may have what it waited for
+    const bool waits = may_wait && !came && !has_ready(); // after a job the caller may have what it waited for
+    if (waits) {
         const time_point next = next_timer();
-        timeout = next == time_point::max() ? forever : std::max(next - now(), duration::zero());
+        const time_point ended = now();
+        turns_.add(ended - turn_time_);
+        timeout = next == time_point::max() ? forever : std::max(next - ended, duration::zero());
     }
     std::array<io_event, 256> events;
     beat();
     const int n = kernel_.wait(events, timeout);
     beat();
     if (n < 0) return system_error_code(-n);
-    turn_time_ = now();
+    const time_point begins = now();
+    if (!waits) turns_.add(begins - turn_time_);
+    turn_time_ = begins;
     credit_ = ready_operations_max;
     for (int i = 0; i < n; ++i) dispatch(events[static_cast<std::size_t>(i)]);
     run_timers(turn_time_);

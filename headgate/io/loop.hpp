@@ -4,6 +4,7 @@
 #include <headgate/core/task.hpp>
 #include <headgate/io/kernel.hpp>
 #include <headgate/io/layer.hpp>
+#include <headgate/io/turn_times.hpp>
 
 #include <array>
 #include <atomic>
@@ -102,6 +103,9 @@ public:
     // in it whether the loop moves.
     std::uint64_t heartbeat() const noexcept { return heartbeat_.load(std::memory_order_relaxed); }
 
+    // How long its turns took. For other threads, too.
+    const turn_times& turns() const noexcept { return turns_; }
+
     // Before a job is given to another thread that will post it here, and when it has come back: the loop is not
     // destroyed as long as jobs are away.
     void expect_remote() noexcept { ++remote_away_; }
@@ -137,6 +141,7 @@ private:
     offload_pool* offload_to_ = nullptr;
     std::size_t remote_away_ = 0;
     std::atomic<std::uint64_t> heartbeat_ = 1; // only this thread writes
+    turn_times turns_;
     std::atomic<bool> remote_pending_ = false;
     std::mutex remote_mutex_;
     std::condition_variable remote_posted_;

@@ -221,6 +221,36 @@ TEST_F(loop_test, AWatchThatFailsClosesTheDescriptor) {
     EXPECT_EQ(home().descriptors(), 0u);
 }
 
+task<> work_for(loop* l, duration d) {
+    for (const time_point until = l->now() + d; l->now() < until;) continue;
+    for (int i = 0; i < 3; ++i) co_await sleep_for(5ms);
+}
+
+TEST(loop, TellsHowLongItsTurnsTook) {
+    linux_kernel os;
+    loop l(os);
+    ASSERT_TRUE(l.run(work_for(&l, 3ms)));
+    const turn_times::counts seen = l.turns().now();
+    std::uint64_t turns = 0;
+    std::uint64_t long_ones = 0;
+    for (std::size_t i = 0; i < seen.turns.size(); ++i) {
+        turns += seen.turns[i];
+        if (i > 0 && turn_times::bounds[i - 1] >= 2500) long_ones += seen.turns[i];
+    }
+    EXPECT_GE(long_ones, 1u) << "the one that was at work";
+    EXPECT_GE(turns, long_ones + 2) << "those between its waits, which are none";
+    EXPECT_GE(seen.sum, 3ms);
+}
+
+// A simulated clock stands still while anything runs: no turn takes any time, and no wait is a turn.
+TEST_F(loop_test, DoesNotCountItsWaits) {
+    sim().advance(1h);
+    run([]() -> task<> { co_await sleep_for(1h); }());
+    const turn_times::counts seen = home().turns().now();
+    EXPECT_GE(seen.turns[0], 1u);
+    EXPECT_EQ(seen.sum, duration::zero());
+}
+
 TEST(loop, IsLightOnARealKernel) {
     linux_kernel os;
     loop l(os);

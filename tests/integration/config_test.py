@@ -89,8 +89,8 @@ class Commands(unittest.TestCase):
 
     def test_usage(self):
         file = self.write(SHORTEST)
-        for arguments in (["validate"], ["validate", "-c"], ["validate", "-c", file, "more"], ["explain", "-c", file],
-                          ["explain", "-c", file, "GET"], ["schema", "x"], ["init", "a", "b"],
+        for arguments in (["validate"], ["validate", "-c"], ["validate", "-c", file, "more"], ["explain"],
+                          ["explain", "-c", file, "GET"], ["explain", "-c", file, "-H", "a: b"], ["schema", "x"], ["init", "a", "b"],
                           ["explain", "-c", file, "G T", "/"], ["explain", "-c", file, "GET", "no-path"],
                           ["explain", "-c", file, "GET", "http://a b/"],
                           ["explain", "-c", file, "GET", "/", "-H", "no colon"],
@@ -154,6 +154,28 @@ class Commands(unittest.TestCase):
         text = self.explain("GET", "/api/x", text=SHORTEST)
         self.assertRegex(text, r"\n +connect_timeout +5s +built in\n")
         self.assertRegex(text, r"\n +header_timeout +15s +built in\n")
+
+    def test_explain_all(self):
+        text = self.explain()
+        listeners = re.findall(r"^listener (\S+) \(gateway.yaml:\d+\)$", text, re.MULTILINE)
+        document = yaml.safe_load(EXAMPLE.read_text())
+        self.assertEqual(listeners, [each["name"] for each in document["listeners"]])
+        for kind in ("upstreams", "sources"):
+            self.assertEqual(re.findall(rf"^{kind[:-1]} (\S+) ", text, re.MULTILINE), list(document[kind]))
+        self.assertEqual(len(re.findall("^route ", text, re.MULTILINE)), len(document["routes"]))
+        line = EXAMPLE.read_text().splitlines().index("    first_byte_timeout: 1m") + 1
+        self.assertRegex(text, rf"\n +first_byte_timeout +1m +gateway.yaml:{line}, defaults\n")
+        self.assertRegex(text, r"\n +sampling +0\.01 +gateway.yaml:\d+\n")
+
+    def test_explain_tells_no_secrets(self):
+        sources = ("a: {postgres: 'postgresql://u:hush@h/d?x=1'}", "b: {postgres: 'postgres://u:hu@sh@h'}",
+                   "c: {postgres: 'host=h password=hush'}", "d: {postgres: 'postgres://h/d?password=hush'}",
+                   "e: {postgres: 'postgres://u@h:5432/d'}")
+        text = self.explain(text=SHORTEST + "sources: {" + ", ".join(sources) + "}\n")
+        self.assertNotIn("hush", text)
+        told = re.findall(r"^    postgres +(.*?) +gateway.yaml", text, re.MULTILINE)
+        self.assertEqual(told, ["postgresql://u:(not shown)@h/d?x=1", "postgres://u:(not shown)@h", "(not shown)", "(not shown)",
+                                "postgres://u@h:5432/d"])
 
     def test_explain_needs_a_right_configuration(self):
         done = self.run_here("explain", "-c", self.write("a: 1\n"), "GET", "/")

@@ -13,8 +13,9 @@ import sqlite3
 import subprocess
 import time
 import unittest
+import urllib.request
 
-from support import BINARY, SANITIZED, Crowd, RunCase, eventually, request
+from support import BINARY, SANITIZED, SLACK, Crowd, RunCase, eventually, free_port, request
 from support.postgres import PROGRAMS, Postgres
 
 ROWS = 20_000
@@ -24,6 +25,11 @@ SILENT = "with recursive n(i) as (select 1 union all select i + 1 from n) select
 ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n) select i, hex(randomblob(500)) as pad from n"
 FAILS_LATE = ("with recursive n(i) as (select 1 union all select i + 1 from n limit 3000) "
               "select hex(randomblob(500)) as pad from n union all select abs(-9223372036854775807 - 1)")
+
+
+def timing_of(body):
+    """What its Server-Timing says, by name."""
+    return {name: float(dur) for name, dur in re.findall(r"(\w+);dur=([0-9.]+)", body.trailers["Server-Timing"])}
 
 
 class ExportRoutes(RunCase):
@@ -223,7 +229,7 @@ routes:
         trailers = answer.body.trailers
         digest = base64.b64encode(hashlib.sha256(answer.data).digest()).decode()
         self.assertEqual((trailers["Content-Digest"], trailers["Export-Rows"]), (f"sha-256=:{digest}:", str(ROWS)))
-        self.assertRegex(trailers["Server-Timing"], r"^hold;dur=[0-9.]+, client;dur=[0-9.]+$")
+        self.assertRegex(trailers["Server-Timing"], r"^queue;dur=[0-9.]+, hold;dur=[0-9.]+, client;dur=[0-9.]+$")
         self.assertNotIn("Trailer", self.get("/exports/orders.csv", client=client).head)
 
     # ---- how it ends
@@ -357,8 +363,36 @@ routes:
         self.check_released()  # while nearly all is still to be taken
         body = slow.recv_body(head)
         self.assertEqual(len(list(csv.reader(io.StringIO(body.data.decode(), newline="")))), 3001)
-        hold, taken = map(float, re.findall(r"dur=([0-9.]+)", body.trailers["Server-Timing"]))
-        self.assertLessEqual(hold, taken)
+        timing = timing_of(body)
+        self.assertLessEqual(timing["hold"], timing["client"])
+
+    def test_the_wait_for_a_connection_is_not_its_hold(self):
+        """A pool of one: the second waits in the queue until the first has left."""
+        admin = free_port()
+        self.run_with(self.listener() + f"""
+admin: {{address: '127.0.0.1:{admin}'}}
+sources: {{shop: {{sqlite: '{self.path}', pool_size: 1, acquire_timeout: 60s}}}}
+routes:
+  - {{match: {{path: /silent}}, export: {{source: shop, query: "{SILENT}"}}}}
+  - {{match: {{path: /orders}}, export: {{source: shop, query: select * from orders limit 10}}}}
+""", workers=1)
+        ask = lambda: {f["target"]: f for f in json.load(urllib.request.urlopen(f"http://127.0.0.1:{admin}/api/v1/flows"))["flows"]}
+        first, second = self.client(), self.client()
+        first.request("GET", "/silent")
+        eventually(lambda: ask().get("/silent", {}).get("holding"))
+        second.request("GET", "/orders", ("TE", "trailers"))
+        wait = 0.7
+        waits = eventually(lambda: (f := ask().get("/orders")) and f["waiting_ms"] > 1000 * wait and f, 10 * SLACK)
+        self.assertEqual((waits["phase"], waits["waiting_for"], waits["holding"], waits["hold_ms"]), ("queue", "database", False, None))
+        self.assertEqual((waits["stalled_by"], waits["stalled_ms"] > 500), ("database", True))
+        first.reset()
+        timing = timing_of(second.response().body)
+        self.assertGreater(timing["queue"], 1000 * wait)
+        self.assertLess(timing["hold"], timing["queue"], "ten rows")
+        line = self.log(target="/orders").all
+        self.assertGreater(line["queue_ms"], 1000 * wait)
+        self.assertLess(line["hold_ms"], line["queue_ms"])
+        self.leaks = None  # a session of the database is kept, which is no leak
 
     def test_reload_in_the_middle(self):
         self.one_connection(ENDLESS)

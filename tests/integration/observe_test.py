@@ -17,7 +17,8 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-from support import SANITIZED, SLACK, Client, RunCase, chunk, eventually, free_port, request
+from support import BINARY, SANITIZED, SLACK, Client, RunCase, chunk, eventually, free_port, request
+from support.postgres import PROGRAMS, Postgres
 
 API = yaml.safe_load((Path(__file__).parents[2] / "docs" / "openapi.yaml").read_text(encoding="utf-8"))
 MIB = 1 << 20
@@ -69,6 +70,9 @@ class ObserveCase(RunCase):
         check(content[kind]["schema"], value)
         return value
 
+    def change(self, text):
+        self.write(f"server: {{workers: 1{self.more}}}\n" + text)
+
     def flows(self, query=""):
         return self.ask("/api/v1/flows" + query)["flows"]
 
@@ -80,7 +84,32 @@ class ObserveCase(RunCase):
             return next((f for f in flows if f["verdict"] and f["verdict"]["party"] == party
                          and f["verdict"]["stalled_ms"] >= stalled), None)
 
-        return eventually(found, 10 * SLACK, f"a flow blames the {party}")
+        flow = eventually(found, 10 * SLACK, f"a flow blames the {party}")
+        stalled_ms = flow["verdict"]["stalled_ms"]
+        self.assertEqual((flow["stalled_ms"], flow["stalled_by"]), (stalled_ms, party if stalled_ms else None))
+        return flow
+
+    def metrics(self):
+        text = self.ask("/metrics")
+        samples, types = {}, {}
+        for line in text.splitlines():
+            if line.startswith("# TYPE "):
+                _, _, name, kind = line.split(" ")
+                self.assertNotIn(name, types)
+                types[name] = kind
+            elif not line.startswith("#"):
+                found = re.fullmatch(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\.)*",?)*)\})? (\S+)', line)
+                self.assertTrue(found, line)
+                family = re.sub("_(bucket|sum|count)$", "", found[1])
+                self.assertIn(found[1] if found[1] in types else family, types, line)
+                self.assertNotIn((found[1], found[2]), samples)
+                samples[found[1], found[2]] = float(found[3])
+        return text, samples
+
+    def promtool(self, text):
+        if promtool := shutil.which("promtool"):
+            checked = subprocess.run([promtool, "check", "metrics"], input=text, text=True, capture_output=True, check=False)
+            self.assertEqual((checked.returncode, checked.stdout + checked.stderr), (0, ""))
 
     def last_ended(self):
         return eventually(lambda: self.ask("/api/v1/flows/ended?limit=1")["flows"], 5 * SLACK, "a flow has ended")[0]
@@ -207,6 +236,27 @@ class Blame(ObserveCase):
             reader.join()
         self.ended_as("client_reset")
 
+    @unittest.skipUnless(PROGRAMS, "no PostgreSQL is installed")
+    def test_a_slow_postgresql(self):
+        server = Postgres()
+        self.addCleanup(server.close)
+        slow = "select i, pg_sleep(case when i % 3 = 0 then 1.2 else 0 end) from generate_series(1, 1000) i"
+        self.watched(f"sources: {{shop: {{postgres: '{server.source}'}}}}\nroutes: [{{name: rows, match: {{path_prefix: /}}, "
+                     f"export: {{source: shop, query: '{slow}', timeout: 1h}}}}]\n", workers=1)
+        client = self.client()
+        client.request("GET", "/x.csv")
+        flow = self.blamed("database", stalled=500)
+        self.assertEqual((flow["kind"], flow["source"], flow["upstream"], flow["waiting_for"]), ("export", "shop", None, "database"))
+        self.assertTrue(flow["holding"])
+        self.assertGreater(flow["verdict"]["share"], 0.5)
+        route = self.ask("/api/v1/flows")["routes"][0]
+        self.assertEqual((route["flows"], route["bottlenecks"]["database"]), (1, 1))
+        source = self.ask("/api/v1/sources")["sources"][0]
+        self.assertEqual((source["name"], source["driver"], source["busy"]), ("shop", "postgres", 1))
+        client.reset()
+        self.assertEqual(self.ended_as("client_reset")["verdict"]["party"], "database")
+        self.leaks = None  # a session of the database is kept, which is no leak
+
     def test_a_slow_database(self):
         path = self.file.parent / "shop.db"
         sqlite3.connect(path).close()
@@ -255,6 +305,11 @@ class Registry(ObserveCase):
         client.send(b"GET / HT")
         flow = eventually(self.flows, 5, "there is a flow")[0]
         self.assertEqual((flow["phase"], flow["waiting_for"], flow["route"]), ("head", "client", None))
+        after = self.ask("/api/v1/overview")["stalled_after_ms"]
+        self.assertEqual(after, 500)
+        flow = eventually(lambda: next((f for f in self.flows() if f["stalled_ms"]), None), 5 * SLACK, "it is stalled")
+        self.assertEqual((flow["stalled_by"], flow["stalled_ms"] >= after, flow["verdict"]), ("client", True, None))
+        self.assertEqual(self.ask("/api/v1/flows")["routes"][0]["stalled"], 1)
         self.ask(f"/api/v1/flows/{flow['id']}", "DELETE", status=202)
         self.ended_as("aborted_by_operator")
         client.wait_end(5)
@@ -321,8 +376,49 @@ class Shown(ObserveCase):
         route = self.ask("/api/v1/routes")["routes"][0]
         self.assertEqual((route["route"], route["requests_total"], route["errors_total"], route["action"]), ("api", 1, 0, "proxy"))
         self.assertEqual(self.ask("/api/v1/sources"), {"sources": []})
-        self.assertIn("upstream x: " + self.origin.name, self.ask("/api/v1/config"))
-        self.assertEqual(self.ask("/api/v1/config", fields=[("Accept", "application/json")])["routes"], [{"name": "api", "action": "proxy"}])
+
+    def explained(self):
+        return subprocess.run([BINARY, "explain", "-c", str(self.file)], text=True, capture_output=True, check=True, timeout=60).stdout
+
+    def test_the_configuration_is_what_explain_says(self):
+        origin = self.origin_named("x")
+        rest = ("defaults: {proxy: {first_byte_timeout: 7s}}\n"
+                "tracing: {sampling: 0, headers: {Authorization: hidden}}\n"
+                "sources: {shop: {postgres: 'postgres://me:hidden@127.0.0.1:1/shop'}, other: {postgres: 'host=127.0.0.1 port=1 password=hidden'}}\n"
+                "routes:\n"
+                "  - {name: api, match: {path_prefix: /}, proxy: {upstreams: [x], request_headers: {set: {X-Key: hidden}}}}\n"
+                "  - {name: rows, match: {path: /rows}, export: {source: shop, query: select 1}}\n"
+                f"upstreams: {{x: {{endpoints: ['{origin.name}'], sticky_cookie: {{name: c, secret: hidden-hidden-hidden-hidden-hidden}}}}}}\n")
+        self.watched(rest, workers=1)
+        for _ in range(2):
+            served = self.ask("/api/v1/config")
+            self.assertEqual(served, self.explained())
+            told = self.ask("/api/v1/config", fields=[("Accept", "application/json")])
+            self.assertEqual(told["file"], str(self.file))
+            self.assertEqual({p["kind"] for p in told["parts"]}, {"server", "admin", "tracing", "listener", "route", "upstream", "source"})
+            lines = []
+            for p in told["parts"]:
+                lines += ["", " ".join(filter(None, (p["kind"], p["name"]))) + (f" ({p['from']})" if p["from"] else "")]
+                lines += ["  " + a for a in p["about"]]
+                lines += [f"    {o['key']:<36}{o['value'] or '-':<11} {o['from']}" for o in p["options"]]
+            self.assertEqual("\n".join(lines[1:]) + "\n", served, "both forms say the same")
+            options = {(p["name"], o["key"]): o for p in told["parts"] for o in p["options"]}
+            first = options["api", "first_byte_timeout"]
+            self.assertEqual(first["value"], "7s")
+            self.assertRegex(first["from"], r"headgate\.yaml:\d+, defaults$")
+            self.assertIn("is " + origin.name, next(p["about"] for p in told["parts"] if p["name"] == "x"))
+            self.assertEqual(options["shop", "postgres"]["value"], "postgres://me:(not shown)@127.0.0.1:1/shop")
+            self.assertNotIn("hidden", served)
+            rest = "# all of it is a line further down\n" + rest
+            self.reload(self.listener() + f"admin: {{address: '127.0.0.1:{self.admin_port}'}}\n" + rest, workers=1)
+        self.leaks = None  # those of a pool of connections to a database
+
+    def test_the_configuration_of_a_command_line(self):
+        self.start("--admin", f"127.0.0.1:{self.admin_port}", "--first-byte-timeout", "9s")
+        told = self.ask("/api/v1/config", fields=[("Accept", "application/json")])
+        self.assertEqual(told["file"], None)
+        options = {(p["kind"], o["key"]): o for p in told["parts"] for o in p["options"]}
+        self.assertEqual(options["route", "first_byte_timeout"], {"key": "first_byte_timeout", "value": "9s", "from": "command line, or built in"})
 
     def test_an_endpoint_is_drained(self):
         one, two = self.origin_named("one"), self.origin_named("two")
@@ -349,6 +445,34 @@ class Shown(ObserveCase):
         self.assertNotIn("/quiet", [line.target for line in self.gateway.all_logs])
         self.ask("/api/v1/log-level", "PUT", body=b'{"level":"loud"}', status=400)
 
+    def test_the_log_level_is_that_of_standard_error_too(self):
+        def served(more=""):
+            return (self.listener() + f"admin: {{address: '127.0.0.1:{self.admin_port}'}}\nroutes: [{{name: api, proxy: {{upstream: x}}}}]\n"
+                    f"upstreams: {{x: {{endpoints: ['{where}', '{origin.name}'], ejection: {{consecutive_failures: 1, base_ejection_time: 1h, max_ejection_time: 1h, max_ejection_percent: 100}}}}}}\n" + more)
+
+        def told_at(level):
+            """What it says when it is told to read a file, and one that is wrong, and when an endpoint fails for the first time."""
+            nonlocal where
+            self.ask("/api/v1/log-level", "PUT", body=json.dumps({"level": level}).encode())
+            before = len(self.gateway.errors)
+            where = f"127.0.0.1:{free_port()}"
+            self.change(served())
+            self.ask("/api/v1/reload", "POST")
+            ejected = lambda: self.metrics()[1]["headgate_upstream_ejections_total", 'upstream="x"']
+            known = ejected()
+            eventually(lambda: self.client().exchange() and ejected() > known, 5 * SLACK, "one goes to where nobody is")
+            self.change(served("nonsense: 1\n"))
+            self.ask("/api/v1/reload", "POST", status=422)
+            text = self.gateway.live() and "\n".join(self.gateway.errors[before:])  # what was asked for comes at every level
+            return "reloaded:" in text, "is ejected" in text, "not reloaded" in text
+
+        origin, where = self.origin_named("x"), "127.0.0.1:1"
+        self.run_with(served(), workers=1)
+        self.assertEqual(told_at("info"), (True, True, True))
+        self.assertEqual(told_at("warning"), (False, True, True))
+        self.assertEqual(told_at("error"), (False, False, True))
+        self.ask("/api/v1/log-level", "PUT", body=b'{"level": "info"}')
+
     def test_a_token(self):
         file = self.file.parent / "token"
         file.write_text("s3cret\n")
@@ -374,23 +498,6 @@ class Shown(ObserveCase):
         client.send(request("GET", "/", [("If-None-Match", page.head["ETag"])], host="localhost"))
         self.assertEqual(client.response().status, 304)
 
-    def metrics(self):
-        text = self.ask("/metrics")
-        samples, types = {}, {}
-        for line in text.splitlines():
-            if line.startswith("# TYPE "):
-                _, _, name, kind = line.split(" ")
-                self.assertNotIn(name, types)
-                types[name] = kind
-            elif not line.startswith("#"):
-                found = re.fullmatch(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\.)*",?)*)\})? (\S+)', line)
-                self.assertTrue(found, line)
-                family = re.sub("_(bucket|sum|count)$", "", found[1])
-                self.assertIn(found[1] if found[1] in types else family, types, line)
-                self.assertNotIn((found[1], found[2]), samples)
-                samples[found[1], found[2]] = float(found[3])
-        return text, samples
-
     def test_metrics(self):
         self.proxying(None)
         self.client().exchange()
@@ -404,9 +511,86 @@ class Shown(ObserveCase):
         self.assertEqual(samples["headgate_body_bytes_total", 'route="api",direction="down"'], 1)
         self.assertEqual(samples["headgate_upstream_connections", 'upstream="x",state="idle"'], 1)
         self.assertGreater(samples["process_resident_memory_bytes", None], MIB)
-        if promtool := shutil.which("promtool"):
-            checked = subprocess.run([promtool, "check", "metrics"], input=text, text=True, capture_output=True, check=False)
-            self.assertEqual((checked.returncode, checked.stdout + checked.stderr), (0, ""))
+        self.assertEqual(samples["headgate_log_lines_dropped_total", None], 0)
+        self.assertGreater(samples["headgate_loop_turn_seconds_count", 'worker="0"'], 4)
+        self.assertGreater(samples["headgate_loop_turn_seconds_sum", 'worker="0"'], 0)
+        bounds = [count for (name, labels), count in samples.items() if name == "headgate_loop_turn_seconds_bucket"]
+        self.assertEqual((len(bounds), bounds), (13, sorted(bounds)))
+        self.assertEqual(bounds[-1], samples["headgate_loop_turn_seconds_count", 'worker="0"'])
+        self.assertIn(("headgate_loop_stalls_total", None), samples)
+        self.assertNotIn("headgate_trace_spans_total", text)
+        self.promtool(text)
+
+    def test_lines_that_nobody_reads_are_counted(self):
+        """Its standard output is a pipe that is full."""
+        self.write(self.listener() + f"admin: {{address: '127.0.0.1:{self.admin_port}'}}\nroutes: [{{respond: {{body: hi}}}}]\n")
+        process = subprocess.Popen([BINARY, "run", "-c", str(self.file)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        try:
+            self.assertIn(b"listening", process.stdout.readline())
+            self.assertEqual(self.metrics()[1]["headgate_log_lines_dropped_total", None], 0)
+            made = 4000
+            subprocess.run(["curl", "-s", f"http://127.0.0.1:{self.port}/[1-{made}]"], check=True, stdout=subprocess.DEVNULL, timeout=100)
+            text, samples = self.metrics()
+            dropped = samples["headgate_log_lines_dropped_total", None]
+            self.assertGreater(dropped, 0)
+            self.promtool(text)
+            process.terminate()
+            written = [json.loads(line) for line in process.stdout]
+            self.assertEqual(sum(line["event"] == "end" for line in written), made - dropped)
+        finally:
+            process.kill()
+            process.wait(20)
+            process.stdout.close()
+
+    def spans(self):
+        text, samples = self.metrics()
+        self.promtool(text)
+        return {re.search('"(.*)"', labels)[1]: count for (name, labels), count in samples.items() if name == "headgate_trace_spans_total"}
+
+    def traced(self, collector, more=""):
+        self.watched(f"tracing: {{collector: '{collector}', sampling: 1, interval: 50ms, queue_max: 100{more}}}\nroutes: [{{respond: {{body: hi}}}}]\n", workers=1)
+        return self.client()
+
+    def test_spans_that_nobody_takes_are_counted(self):
+        """The collector is away: 100 wait, one batch is tried again and given up, the others are dropped."""
+        client = self.traced(f"http://127.0.0.1:{free_port()}")
+        self.assertEqual(self.spans(), {"exported": 0, "rejected": 0, "failed": 0, "dropped": 0})
+        for _ in range(300):
+            client.exchange()
+        counts = self.spans()
+        self.assertGreater(counts["dropped"], 0)
+        self.assertLess(counts["dropped"], 300)
+        failed = eventually(lambda: self.spans()["failed"], 40 * SLACK, "a batch is given up")  # after five tries
+        self.assertLessEqual(failed + counts["dropped"], 300)
+
+    def test_spans_that_are_taken_or_refused_are_counted(self):
+        status = 200
+
+        def script(conn):
+            conn.serve(lambda c, head: (c.recv_body(head), c.respond(status, [], b"{}"), False)[2])
+
+        client = self.traced(self.origin_named("collector", script).url())
+        client.exchange()
+        eventually(lambda: self.spans()["exported"] == 1, 10 * SLACK)
+        status = 400
+        client.exchange()
+        eventually(lambda: self.spans()["rejected"] == 1, 10 * SLACK)
+        self.assertEqual(self.spans(), {"exported": 1, "rejected": 1, "failed": 0, "dropped": 0})
+
+    def test_a_worker_that_is_held_up_is_counted(self):
+        """By a compressor that takes its time."""
+        body = os.urandom(2 * MIB).hex().encode()
+        self.origin = self.origin_named("x", lambda conn: conn.serve(lambda c, head: c.respond(200, [("Content-Type", "text/plain")], body)))
+        self.watched("routes: [{name: api, proxy: {upstreams: [x], compression: {algorithms: [zstd], level: 9}}}]\n"
+                     f"upstreams: {{x: {{endpoints: ['{self.origin.name}']}}}}\n", workers=1, more=", loop_stall_threshold: 1ms")
+        before = self.metrics()[1]
+        self.assertEqual(self.client().exchange("GET", "/", ("Accept-Encoding", "zstd")).head["Content-Encoding"], "zstd")
+        after = self.metrics()[1]
+        self.assertGreater(after["headgate_loop_stalls_total", None], before["headgate_loop_stalls_total", None])
+        slow = lambda samples: (samples["headgate_loop_turn_seconds_count", 'worker="0"']
+                                - samples["headgate_loop_turn_seconds_bucket", 'worker="0",le="0.001"'])
+        self.assertGreater(slow(after), slow(before))
+        eventually(lambda: any("has not come back to its loop" in line for line in self.gateway.errors))
 
     def test_waits_are_counted_while_they_last_and_never_less(self):
         self.proxying(silent_after(b""))
@@ -491,8 +675,22 @@ class Many(ObserveCase):
             c.sendall(f"GET /{i} HTT".encode())
             clients.append(c)
         eventually(lambda: self.ask("/api/v1/flows?limit=1")["total"] == count, 60, "all are there")
-        page = self.ask("/api/v1/flows?limit=1000&sort=age")
-        self.assertEqual((page["total"], page["matched"], len(page["flows"])), (count, count, 1000))
+        before = self.metrics()[1]
+        for sort in ("age", "stalled", "bytes"):
+            page = self.ask(f"/api/v1/flows?limit=1000&sort={sort}")
+            self.assertEqual((page["total"], page["matched"], len(page["flows"])), (count, count, 1000))
+            self.assertEqual(sum(r["flows"] for r in page["routes"]), count)
+        oldest = self.ask("/api/v1/flows?limit=1000&sort=age")["flows"]
+        self.assertEqual(len({f["id"] for f in oldest}), 1000)
+        self.assertLessEqual(max(int(f["id"].partition("-")[2]) for f in oldest), 1000 + 100, "those that came first")
+        self.ask("/api/v1/overview")
+        after = self.metrics()[1]
+        # The watch leaves out what the machine does to a worker.
+        self.assertEqual(after["headgate_loop_stalls_total", None], before["headgate_loop_stalls_total", None],
+                         "a worker was held up: " + "\n".join(self.gateway.errors))
+        turns = {labels: count - before["headgate_loop_turn_seconds_bucket", labels]
+                 for (name, labels), count in after.items() if name == "headgate_loop_turn_seconds_bucket"}
+        print(count, "flows; turns by their length:", turns)
         for c in clients:
             c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             c.close()
@@ -502,7 +700,6 @@ class Many(ObserveCase):
 class Configuration(ObserveCase):
     def test_others_may_not_connect_without_a_token(self):
         self.write("listeners: [{name: web, address: '127.0.0.1:1'}]\nroutes: [{respond: {body: one}}]\nadmin:\n  address: '0.0.0.0:9909'\n")
-        from support import BINARY
         for command in (["validate", "-c", self.file], ["proxy", "--to", "http://127.0.0.1:1", "--admin", "0.0.0.0:9909"]):
             told = subprocess.run([BINARY, *map(str, command)], capture_output=True, text=True, check=False)
             self.assertNotEqual(told.returncode, 0)

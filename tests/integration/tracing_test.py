@@ -5,11 +5,14 @@ import re
 import sqlite3
 import subprocess
 import threading
+import time
 import unittest
 from pathlib import Path
 
 from support import BINARY, SLACK, RunCase, eventually, free_port, request
 from support.collector import Collector
+from support.peers import NGINX, Peer
+from tls_test import Authority
 
 GIVEN = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 UNSAMPLED = GIVEN[:-2] + "00"
@@ -251,17 +254,19 @@ class Exports(TracingCase):
         self.rest_is_now()
         self.assertEqual(answer.status, 200)
         (span,) = self.requests(1)
-        names = [(s.name, s.kind) for s in span.children]
-        self.assertEqual((names[0], names[-1]), (("query shop", "client"), ("client", "internal")))
-        self.assertTrue({"gzip", "spooled"} <= {name for name, _ in names}, names)
-        query = span.children[0]
+        stages = {s.name: s for s in span.children}
+        self.assertTrue({"query shop", "gzip", "spooled", "client"} <= set(stages), stages)
+        self.assertEqual((stages["query shop"].kind, stages["client"].kind), ("client", "internal"))
+        query = stages["query shop"]
         self.assertEqual((query["db.system.name"], query.failed), ("sqlite", False))
         self.assertLess(query.ended, span.ended)
+        queued = query["headgate.queue_ms"]
+        self.assertAlmostEqual((query.begun - stages["client"].begun) / 1e6, queued, delta=0.01, msg="the wait for a connection is before it")
         for stage in span.children:
             clocks = sum(stage[f"headgate.stage.{k}_ms"] for k in ("waiting_for_source", "working", "waiting_for_consumer"))
             self.assertLessEqual(clocks, (span.ended - span.begun) / 1e6 + 2, stage)
             self.assertGreater(stage["headgate.stage.items"], 0)
-        self.assertEqual(span.children[-1]["headgate.stage.bytes"], len(answer.data))
+        self.assertEqual(stages["client"]["headgate.stage.bytes"], len(answer.data))
 
     def test_a_query_that_fails(self):
         self.export("select abs(-9223372036854775807 - 1)")
@@ -270,6 +275,116 @@ class Exports(TracingCase):
         (span,) = self.requests(1)
         self.assertEqual((span.failed, span["error.type"]), (True, "query_failed"))
         self.assertEqual([s.name for s in span.children if s.failed], ["query shop"])
+
+
+class Tunnels(TracingCase):
+    """One span for each, with how it ended."""
+
+    def tunnel(self, to=None, sampling=1, more=""):
+        self.collector = Collector()
+        self.run_with(f"listeners: [{{name: db, address: '127.0.0.1:{self.port}'}}]\n"
+                      f"tracing: {{collector: '{self.collector.url()}', interval: 50ms, sampling: {sampling}}}\n"
+                      f"routes: [{{name: pass, tcp: {{upstreams: [x]{more}}}}}]\nupstreams: {{x: {{endpoints: ['{to}']}}}}\n", workers=1)
+
+    def the_span(self):
+        (span,) = self.requests(1)
+        self.assertEqual((span.name, span.kind, span.parent, span.children), ("tunnel pass", "server", None, []))
+        line = self.log().all
+        self.assertEqual((line["trace_id"], line["cause"], line["phase"]), (span.trace, span["headgate.cause"], span["headgate.phase"]))
+        self.assertAlmostEqual((span.ended - span.begun) / 1e6, line["age_ms"], delta=50 * SLACK)
+        return span
+
+    def test_complete(self):
+        origin = self.origin_named("x", lambda conn: conn.send(conn.recv_to_end() * 2))
+        self.tunnel(origin.name)
+        client = self.client()
+        client.send(b"hello")
+        client.half_close()
+        self.assertEqual(client.recv_to_end(), b"hellohello")
+        span = self.the_span()
+        wanted = {"network.transport": "tcp", "client.address": "127.0.0.1", "headgate.listener": f"127.0.0.1:{self.port}",
+                  "headgate.route": "pass", "headgate.upstream": origin.name, "headgate.up_bytes": 5, "headgate.down_bytes": 10,
+                  "headgate.phase": "tunnel", "headgate.cause": "complete"}
+        self.assertEqual({k: span.attributes.get(k) for k in wanted}, wanted)
+        self.assertFalse(span.failed)
+        self.assertLessEqual(span["headgate.queue_ms"] + span["headgate.connect_ms"], (span.ended - span.begun) / 1e6 + 1)
+
+    def test_nobody_there(self):
+        self.tunnel(f"127.0.0.1:{free_port()}")
+        self.client().wait_end(5)
+        span = self.the_span()
+        self.assertEqual((span.failed, span["error.type"], span["headgate.phase"]), (True, "upstream_refused", "connect"))
+
+    def test_a_client_that_resets(self):
+        origin = self.origin_named("x", lambda conn: conn.wait_end(60))
+        self.tunnel(origin.name)
+        client = self.client()
+        client.send(b"hello")
+        eventually(lambda: self.gateway.live()["upstream_busy"] == 1)
+        client.reset()
+        span = self.the_span()
+        self.assertEqual((span.failed, span["headgate.cause"]), (False, "client_reset"))
+
+    def test_silence(self):
+        origin = self.origin_named("x", lambda conn: conn.wait_end(60))
+        self.tunnel(origin.name, more=", idle_timeout: 300ms")
+        self.client().wait_end(10)
+        span = self.the_span()
+        self.assertGreater((span.ended - span.begun) / 1e6, 290)
+        self.assertNotEqual(span["headgate.cause"], "complete")
+
+    def test_a_share_is_recorded(self):
+        self.tunnel(self.origin_named("x", lambda conn: conn.recv_to_end() and None).name, sampling=0)
+        client = self.client()
+        client.half_close()
+        client.recv_to_end()
+        self.assertRegex(self.log().all["trace_id"], r"^[0-9a-f]{32}$", "it is in the log all the same")
+        self.gateway.stop()
+        self.assertEqual(self.collector.spans, [])
+
+
+class Upgrades(TracingCase):
+    def switched(self, method, target, fields, agree, proxy):
+        def answer(conn):
+            conn.send(agree)
+            conn.send(conn.recv_exact(5) * 2)
+            conn.recv_to_end()
+            return False
+
+        self.trace(", sampling: 1", answers=(answer,), proxy=proxy)
+        client = self.client()
+        client.send(request(method, target, fields))
+        self.assertIn(client.recv_head().status, (101, 200))
+        client.send(b"hello")
+        self.assertEqual(client.recv_exact(10), b"hellohello")
+        return client
+
+    def the_span(self, status, cause):
+        (span,) = self.requests(1)
+        self.assertEqual((span["headgate.cause"], span["http.response.status_code"]), (cause, status))
+        self.assertEqual((span["http.request.body.size"], span["http.response.body.size"]), (5, 10), "all that has passed")
+        (attempt,) = span.children
+        self.assertEqual((attempt.kind, attempt["http.response.status_code"]), ("client", status))
+        self.assertLess(abs(span.ended - attempt.ended) / 1e6, 50 * SLACK, "it is with the upstream to its end")
+        return span
+
+    SOCKET = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Version", "13")]
+    AGREE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+
+    def test_a_websocket(self):
+        client = self.switched("GET", "/api/chat", self.SOCKET, self.AGREE, ", upgrades: [websocket]")
+        begun = time.monotonic()
+        eventually(lambda: time.monotonic() - begun > 0.3)  # so that it is seen what the span lasts
+        self.assertEqual(self.collector.spans, [], "it goes on")
+        client.half_close()
+        client.recv_to_end()
+        span = self.the_span(101, "complete")
+        self.assertGreater((span.ended - span.begun) / 1e6, 300)
+        self.assertFalse(span.failed)
+
+    def test_a_websocket_that_is_reset(self):
+        self.switched("GET", "/api/chat", self.SOCKET, self.AGREE, ", upgrades: [websocket]").reset()
+        self.assertFalse(self.the_span(101, "client_reset").failed)
 
 
 class Documented(TracingCase):
@@ -309,6 +424,50 @@ class Collectors(TracingCase):
         self.requests(1)
         eventually(lambda: self.notices("are sent again"))
         self.assertEqual(len(self.notices("cannot be sent")), 1, "told once")
+
+    def test_over_tls(self):
+        """A collector behind nginx: one that the gateway trusts, and one that it does not."""
+        ca = Authority(self.file.parent)
+        pem, key = ca.issue("collector", "collector", ["DNS:collector.example", "IP:127.0.0.1"])
+        self.collector = Collector()
+        port = free_port()
+        nginx = Peer([NGINX, "-c", "{file}", "-p", "{root}"], f"""
+daemon off; master_process off; pid {{root}}/pid; error_log stderr; events {{ }}
+http {{ access_log off; client_body_buffer_size 1m; client_body_temp_path {{root}}; proxy_temp_path {{root}};
+       fastcgi_temp_path {{root}}; uwsgi_temp_path {{root}}; scgi_temp_path {{root}};
+       server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {pem}; ssl_certificate_key {key};
+                 ssl_client_certificate {ca.pem}; ssl_verify_client on;
+                 location / {{ proxy_pass http://{self.collector.name}; proxy_http_version 1.1; proxy_set_header Connection ""; }} }} }}
+""", port)
+        self.addCleanup(nginx.close)
+        own = ca.issue("gateway", "gateway", ["DNS:gateway.example"])
+        mine = f"certificate: {own[0]}, key: {own[1]}"
+        at = f", sampling: 1, collector: 'https://127.0.0.1:{port}'"
+        for tls, wrong in ((f", tls: {{{mine}}}", "certificate"), (f", tls: {{{mine}, ca: {ca.pem}, server_name: other.example}}", "hostname mismatch"),
+                           (f", tls: {{ca: {ca.pem}}}", "answers 400")):
+            with self.subTest(tls):
+                self.trace(at + tls, collector=None)
+                self.assertEqual(self.client().exchange("GET", "/api/x").data, b"ok")
+                self.assertIn(wrong, eventually(lambda: self.notices("spans "), 20)[0])
+                self.gateway.stop()
+        self.assertEqual(self.collector.spans, [])
+        for tls in (f"{mine}, ca: {ca.pem}", f"{mine}, ca: {ca.pem}, server_name: collector.example", f"{mine}, insecure_accept_any_certificate: true"):
+            with self.subTest(tls):
+                self.trace(at + f", tls: {{{tls}}}", collector=None)
+                known = len(self.collector.trees())
+                self.assertEqual(self.client().exchange("GET", "/api/x").data, b"ok")
+                eventually(lambda: self.notices("spans ") or len(self.collector.trees()) > known)
+                self.assertEqual(self.notices("spans "), [])
+                self.gateway.stop()
+
+    def test_tls_is_for_https(self):
+        self.write(self.listener() + "routes: [{respond: {}}]\ntracing: {collector: 'http://127.0.0.1:1', tls: {ca: /none}}\n")
+        done = subprocess.run([BINARY, "validate", "--without-files", "-c", str(self.file)], capture_output=True, text=True, check=False, timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("'http://127.0.0.1:1'", done.stderr)
+        self.write(self.file.read_text().replace("http:", "https:"))
+        done = subprocess.run([BINARY, "validate", "-c", str(self.file)], capture_output=True, text=True, check=False, timeout=60)
+        self.assertIn("/none", done.stderr)
 
     def test_busy_for_a_moment(self):
         def answer(conn, number):

@@ -113,13 +113,28 @@ using to = tracing_options;
 
 constexpr string_view trusts[] = {"trusted_proxies", "all", "none"};
 
+// That it is there says nothing: the URL does.
+constexpr config_field tracing_tls() {
+    config_field f =
+        section<&to::tls>("tls", tables::upstream_tls,
+                          "How TLS is spoken with a collector at https://. Not needed if the system trusts "
+                          "its certificate.");
+    f.open = [](void* o, const config_defaults&, string_view) -> void* {
+        headgate::gateway::upstream_tls& tls = static_cast<to*>(o)->tls;
+        tls.enabled = true;
+        return &tls;
+    };
+    return f;
+}
+
 constexpr config_field tracing_fields[] = {
     text<&to::sampling>("sampling", formats::share,
                         "The share of the traces that begin here which is recorded. What is continued is recorded if "
                         "whoever asks records it."),
     text<&to::collector>("collector", formats::collector,
-                         "Where spans are sent, by OTLP over HTTP: http://host:port. Without one, traces pass through "
-                         "and nothing is recorded."),
+                         "Where spans are sent, by OTLP over HTTP: http://host:port or https://host:port. Without one, "
+                         "traces pass through and nothing is recorded."),
+    tracing_tls(),
     text<&to::service_name>("service_name", formats::any, "What the spans say that they are of (`service.name`)."),
     headers<&to::headers>("headers", "Fields of each request to the collector."),
     one_of<trusts, &to::trust>("trust",
