@@ -34,6 +34,7 @@ class Looking(RunCase):
     def look_at(self, script):
         origin = self.origin_named("downloads", script)
         self.run_with(self.listener() + f"admin: {{address: '{self.admin_name}'}}\n"
+                      f"tracing: {{collector: 'http://127.0.0.1:{free_port()}', sampling: 0}}\n"
                       "routes: [{name: downloads, proxy: {upstream: files}}]\n"
                       f"upstreams: {{files: {{endpoints: ['{origin.name}']}}}}\n")
 
