@@ -68,8 +68,10 @@ export function Budgets({overview: o, ended}) {
 const SHARES = [...words.PARTIES, "none"];
 const ROUTES_SHOWN = 12;
 
+const routeName = r => r.route ?? ""; // it is null for who has not sent a whole head yet
+
 export function Routes({state, act}) {
-    const all = [...state.overview.routes].sort((a, b) => b.stalled - a.stalled || b.flows - a.flows || a.route.localeCompare(b.route));
+    const all = [...state.overview.routes].sort((a, b) => b.stalled - a.stalled || b.flows - a.flows || routeName(a).localeCompare(routeName(b)));
     const most = Math.max(1, ...all.map(r => r.flows));
     return html`
         <section aria-labelledby="routes-title" class="panel routes">
@@ -79,9 +81,10 @@ export function Routes({state, act}) {
                 <thead><tr><th scope="col">route</th><th scope="col" class="wide"><span class="unseen">whom its flows wait for</span></th>
                     <th scope="col" class="number">flows</th><th scope="col" class="number">stalled</th><th scope="col" class="number">held</th></tr></thead>
                 <tbody>${all.slice(0, ROUTES_SHOWN).map(r => html`
-                    <tr key=${r.route} class=${r.route === state.route ? "chosen" : ""}>
-                        <th scope="row"><button type="button" class="plain-button" aria-pressed=${r.route === state.route ? "true" : "false"}
-                            title="Show this route only" onClick=${() => act.route(r.route === state.route ? null : r.route)}>${r.route}</button></th>
+                    <tr key=${routeName(r)} class=${state.route && r.route === state.route ? "chosen" : ""}>
+                        <th scope="row">${r.route == null ? html`<span class="quiet" title="Requests whose head has not come whole">none yet</span>` : html`
+                            <button type="button" class="plain-button" aria-pressed=${r.route === state.route ? "true" : "false"}
+                                title="Show this route only" onClick=${() => act.route(r.route === state.route ? null : r.route)}>${r.route}</button>`}</th>
                         <td><span class="shares" role="img" aria-label=${sharesText(r)} title=${sharesText(r)} style=${{width: `${Math.max(8, 100 * r.flows / most)}%`}}>
                             ${SHARES.map(p => r.bottlenecks[p] > 0 && html`<span key=${p} class=${`fill-${p}`} style=${{flexGrow: r.bottlenecks[p]}}></span>`)}</span></td>
                         <td class="number">${words.count(r.flows)}</td>

@@ -18,6 +18,7 @@ export class History {
         const sum = Object.fromEntries(words.PARTIES.map(p => [p, 0]));
         for (const r of routes) {
             for (const p of words.PARTIES) sum[p] += r.bottlenecks[p] ?? 0;
+            if (r.route == null) continue; // only in the sum
             if (this.series.has(r.route) || this.series.size <= ROUTES_MAX) this.push(r.route, {time, ...r.bottlenecks});
         }
         this.push(ALL, {time, ...sum});

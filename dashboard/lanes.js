@@ -101,7 +101,7 @@ class Flow extends Component {
                 <header>
                     <h3 id=${title}><span class=${`badge ${verdict.level} party-${verdict.party}`}>${verdict.text}</span>
                         ${" "}<span class="target" title=${words.wholeTarget(flow)}>${words.wholeTarget(flow)}</span></h3>
-                    <span class="quiet who">${flow.client ?? "unknown"}, route ${flow.route ?? "unknown"}, ${words.time(flow.age_ms)} old</span>
+                    <span class="quiet who">${flow.client ?? "unknown"}, ${flow.route == null ? "no route yet" : `route ${flow.route}`}, ${words.time(flow.age_ms)} old</span>
                     <span class="actions">${going ? html`<span class="quiet">aborting</span>` : asking ? html`
                         <span key="question" class="question">End it now?</span>
                         <button key="yes" type="button" class="danger" data-focus onClick=${() => act.abort(flow.id)}>Yes, abort</button>

@@ -53,7 +53,7 @@ export async function open(browser, url, how = {}, expected = []) {
     const complain = text => { if (!expected.some(e => e.test(text))) page.complaints.push(text); };
     page.on("console", message => { if (["error", "warning"].includes(message.type())) complain(message.text()); });
     page.on("pageerror", error => complain(error.stack));
-    page.setDefaultTimeout(30_000);
+    page.setDefaultTimeout(60_000); // of a busy machine
     await page.goto(url);
     await page.locator("#headline").waitFor();
     return page;
