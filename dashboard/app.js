@@ -4,8 +4,9 @@ import {html, render} from "./html.js";
 import * as api from "./api.js";
 import * as words from "./words.js";
 import {Flows, LIMITS, SORTS} from "./lanes.js";
-import {Budgets, Databases, Ended, Headline, Routes, Top, Upstreams} from "./board.js";
+import {Budgets, Databases, Ended, Headline, Routes, Top} from "./board.js";
 import {History} from "./chart.js";
+import {keyOf, Upstreams} from "./upstreams.js";
 
 const ENDED_MAX = 200;
 const SEARCH_PAUSE_MS = 150;
@@ -18,12 +19,13 @@ const state = {
     overview: null, flows: null, ended: [], headline: null, history: new History(),
     connected: false, paused: false, locked: false, failure: "", dark: isDark(),
     sort: "stalled", limit: LIMITS[0], search: "", route: null,
-    chosen: null, open: new Set(), asking: null, going: new Set(), more: new Map(), rates: new Map(),
+    chosen: null, open: new Set(), asking: null, askingDrain: null, going: new Set(), more: new Map(), rates: new Map(),
 };
 
 // ---- drawing ---------------------------------------------------------------------------------------------------------
 
 let drawing = false;
+let focusNext = null; // what gets the focus when all is drawn
 
 function changed() {
     if (drawing) return;
@@ -33,6 +35,8 @@ function changed() {
         render(html`<${Page} />`, document.getElementById("page"));
         document.querySelector("[data-focus]:not([data-focused])")?.focus();
         document.querySelector("[data-focus]")?.setAttribute("data-focused", "");
+        if (focusNext) document.querySelector(focusNext)?.focus();
+        focusNext = null;
     });
 }
 
@@ -48,7 +52,7 @@ function Page() {
                     <${Routes} state=${state} act=${act} />
                     <${Budgets} overview=${state.overview} ended=${state.ended} />
                     <${Databases} sources=${state.overview.sources} />
-                    <${Upstreams} upstreams=${state.overview.upstreams} />
+                    <${Upstreams} upstreams=${state.overview.upstreams} asking=${state.askingDrain} act=${act} />
                 </div>
                 <${Ended} state=${state} />
             </main>` : html`<main><p class="quiet nothing">${state.failure || "Asking the gateway."}</p></main>`}
@@ -186,6 +190,8 @@ function focusFlow(id) {
     card?.scrollIntoView({block: "nearest"});
 }
 
+const drainButton = key => `[data-endpoint="${CSS.escape(key)}"]`;
+
 const act = {
     choose(id) { if (state.chosen !== id) { state.chosen = id; changed(); } },
     open(id) {
@@ -212,6 +218,26 @@ const act = {
         } catch (e) {
             announce(`Flow ${id} was not aborted: ${e.message}`, true);
             state.going.delete(id);
+        }
+        changed();
+    },
+    askDrain(key) {
+        if (!key) focusNext = drainButton(state.askingDrain);
+        state.askingDrain = key;
+        changed();
+    },
+    async drain(upstream, address, on) {
+        const endpoint = () => state.overview.upstreams.find(u => u.name === upstream)?.endpoints.find(e => e.address === address);
+        state.askingDrain = null;
+        focusNext = drainButton(keyOf({name: upstream}, {address}));
+        changed();
+        try {
+            await api.drain(upstream, address, on);
+            announce(on ? `${address} gets no new requests.` : `${address} gets requests again.`, true);
+            if (endpoint()) endpoint().draining = on; // as the next event will say
+            focusNext = document.activeElement?.dataset?.endpoint ? drainButton(document.activeElement.dataset.endpoint) : null;
+        } catch (e) {
+            announce(`${address} stays as it was: ${e.message}`, true);
         }
         changed();
     },
@@ -255,6 +281,7 @@ function step(by) {
 
 function escape() {
     if (state.asking) return act.ask(null);
+    if (state.askingDrain) return act.askDrain(null);
     if (document.activeElement?.id === "search") {
         if (state.search) act.search("");
         else document.activeElement.blur();

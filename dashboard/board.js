@@ -1,4 +1,4 @@
-// All that is not a single flow: the headline, budgets, routes, upstreams, databases, and what has ended.
+// What is not a single flow: the headline, budgets, routes, databases, and what has ended.
 
 import {html} from "./html.js";
 import {Icon} from "./lanes.js";
@@ -118,31 +118,6 @@ export function Databases({sources}) {
                     ${s.leases_total > 0 && html`<p class="quiet">a query keeps one for ${words.time(s.hold_ms_total / s.leases_total)} on average; <b class=${early > 0 ? "good" : "quiet"}>${words.percent(early)} were given back before the client was done</b></p>`}
                 </div>`;
             })}
-        </section>`;
-}
-
-function endpointState(e) {
-    if (e.draining) return ["slow", "is being emptied"];
-    if (e.ejected) return ["stalled", "left out after errors"];
-    if (e.healthy === false) return ["stalled", "fails its health check"];
-    return ["fine", "well"];
-}
-
-export function Upstreams({upstreams}) {
-    if (!upstreams?.length) return null;
-    const circuits = {open: "given up on for now (circuit open)", half_open: "being tried again (circuit half open)"};
-    return html`
-        <section aria-labelledby="upstreams-title" class="panel upstreams">
-            <h2 id="upstreams-title">Upstreams</h2>
-            ${upstreams.map(u => html`
-                <div class="upstream" key=${u.name}>
-                    <h3><${Icon} of="upstream" />${u.name} <span class="quiet">${words.count(u.busy)} in use, ${words.count(u.idle)} kept${u.queued ? `, ${words.count(u.queued)} wait` : ""}</span></h3>
-                    ${circuits[u.circuit] && html`<p class="bad">${circuits[u.circuit]}</p>`}
-                    <ul>${u.endpoints.map(e => {
-                        const [level, text] = endpointState(e);
-                        return html`<li key=${e.address} class=${level}><i aria-hidden="true">${level === "fine" ? "●" : "✕"}</i>${e.address} <span class="quiet">${text}, ${words.count(e.busy)} in use</span></li>`;
-                    })}</ul>
-                </div>`)}
         </section>`;
 }
 

@@ -4,21 +4,23 @@ import assert from "node:assert/strict";
 import {once} from "node:events";
 import path from "node:path";
 import {after, before, describe, test} from "node:test";
+import {setTimeout as sleep} from "node:timers/promises";
 import {browser as launch, open} from "./browser.mjs";
 import {client, ENDLESS_QUERY, makeDatabase, realGateway, startOrigin} from "./peers.mjs";
 
 const STALLED_MS = 1000; // what the page calls stalled (words.js), at the most
 
-const configuration = origin => (folder, port) => {
+const configuration = (origin, other) => (folder, port) => {
     makeDatabase(path.join(folder, "shop.db"));
     return `
 server: {workers: 2}
 listeners: [{name: web, address: "127.0.0.1:${port}"}]
 sources: {shop: {sqlite: "${folder}/shop.db"}}
-upstreams: {files: {endpoints: ["${origin.endpoint}"]}}
+upstreams: {files: {endpoints: ["${origin.endpoint}"]}, pair: {endpoints: ["${origin.endpoint}", "${other.endpoint}"]}}
 routes:
   - {name: downloads, proxy: {upstream: files}}
   - {name: texts, match: {path: /text}, proxy: {upstream: files, compression: {algorithms: [zstd], level: 9}}}
+  - {name: pair, match: {path_prefix: /pair/}, proxy: {upstream: pair}}
   - {name: rows, match: {path: /rows.csv}, export: {source: shop, query: "${ENDLESS_QUERY}"}}
 `;
 };
@@ -38,11 +40,11 @@ function watch() {
 }
 
 describe("the page of a real gateway", () => {
-    let browser, origin, gateway, page;
+    let browser, origin, other, gateway, page;
 
     before(async () => {
-        [browser, origin] = await Promise.all([launch(), startOrigin()]);
-        gateway = await realGateway(configuration(origin));
+        [browser, origin, other] = await Promise.all([launch(), startOrigin(), startOrigin()]);
+        gateway = await realGateway(configuration(origin, other));
         page = await open(browser, gateway.url);
         await page.evaluate(watch);
     });
@@ -51,6 +53,7 @@ describe("the page of a real gateway", () => {
         await browser?.close();
         await gateway?.stop();
         origin?.stop();
+        other?.stop();
         assert.deepEqual(complaints, [], "the console is silent");
     });
 
@@ -93,7 +96,7 @@ describe("the page of a real gateway", () => {
 
     test("shows a gateway at rest", async () => {
         assert.equal(await page.locator("#headline").textContent(), "Nothing is under way.");
-        assert.equal(await page.locator(".upstreams li.fine").count(), 1);
+        assert.equal(await page.locator(".upstreams li.fine").count(), 3);
     });
 
     test("tells a client that has stopped reading, and aborts its flow", async () => {
@@ -142,6 +145,44 @@ describe("the page of a real gateway", () => {
         await page.locator(".routes tbody tr", {hasText: "none yet"}).locator("td", {hasText: /^2$/}).waitFor();
         await page.locator(".flow", {hasText: "no route yet"}).first().waitFor();
         for (const {socket} of [...others, ...unfinished]) socket.destroy();
+    });
+
+    test("drains an endpoint and takes it back, with the keyboard alone", async () => {
+        const upstream = page.locator(".upstream", {hasText: "pair"}), endpoint = upstream.locator("li", {hasText: other.endpoint});
+        const draining = async () => (await gateway.ask("upstreams")).upstreams.find(u => u.name === "pair").endpoints.filter(e => e.draining).map(e => e.address);
+        while (origin.busy) await sleep(10); // with what went before
+        const held = [];
+        while (!origin.busy || !other.busy) held.push(await client(gateway.port, "/pair/silent")); // the gateway chooses
+        const [here, there] = [origin.busy, other.busy];
+        await endpoint.getByText(`well, ${there} in use`).waitFor();
+
+        await endpoint.getByRole("button", {name: `Drain ${other.endpoint}`}).focus();
+        await page.keyboard.press("Enter");
+        await endpoint.getByText("Send it nothing new?").waitFor();
+        await page.waitForFunction(() => document.activeElement.textContent === "Yes, drain");
+        await page.keyboard.press("Escape");
+        await endpoint.getByText("Send it nothing new?").waitFor({state: "detached"});
+        assert.equal(await page.evaluate(() => document.activeElement.textContent), "Drain");
+        assert.deepEqual(await draining(), []);
+        await page.keyboard.press("Enter");
+        await page.waitForFunction(() => document.activeElement.textContent === "Yes, drain");
+        await page.keyboard.press("Enter");
+        await endpoint.getByText(`drains, gets nothing new: ${there} connection${there > 1 ? "s" : ""} left`).waitFor();
+        assert.deepEqual(await draining(), [other.endpoint]);
+        await page.waitForFunction(() => document.activeElement.textContent === "Take back");
+        for (let i = 0; i < 4; i++) held.push(await client(gateway.port, "/pair/silent"));
+        assert.deepEqual([origin.busy, other.busy], [here + 4, there]);
+
+        const last = upstream.locator("li", {hasText: origin.endpoint});
+        await last.getByRole("button", {name: `Drain ${origin.endpoint}`}).click();
+        await last.getByText("It is the last").waitFor();
+        await last.getByRole("button", {name: "No"}).click();
+        for (const {socket} of held) socket.destroy();
+        await endpoint.getByText("drains, gets nothing new: empty, it can be stopped").waitFor();
+        await endpoint.getByRole("button", {name: `Take back ${other.endpoint}`}).focus();
+        await page.keyboard.press("Enter");
+        await endpoint.getByText("well, 0 in use").waitFor();
+        assert.deepEqual(await draining(), []);
     });
 
     test("shows a gateway at rest again, and nothing left behind", async () => {
