@@ -11,6 +11,7 @@ import {keyOf, Upstreams} from "./upstreams.js";
 const ENDED_MAX = 200;
 const SEARCH_PAUSE_MS = 150;
 const ANNOUNCE_PAUSE_MS = 10_000;
+const DRAWN_MORE = 100; // flows that are drawn for the first time in one frame
 
 const darkSystem = matchMedia("(prefers-color-scheme: dark)");
 const isDark = () => (document.documentElement.dataset.theme ?? (darkSystem.matches ? "dark" : "light")) === "dark";
@@ -18,7 +19,7 @@ const isDark = () => (document.documentElement.dataset.theme ?? (darkSystem.matc
 const state = {
     overview: null, flows: null, ended: [], headline: null, history: new History(),
     connected: false, paused: false, locked: false, failure: "", dark: isDark(),
-    sort: "stalled", limit: LIMITS[0], search: "", route: null,
+    sort: "stalled", limit: LIMITS[0], drawn: DRAWN_MORE, search: "", route: null,
     chosen: null, open: new Set(), asking: null, askingDrain: null, going: new Set(), more: new Map(), rates: new Map(),
 };
 
@@ -35,6 +36,9 @@ function changed() {
         render(html`<${Page} />`, document.getElementById("page"));
         document.querySelector("[data-focus]:not([data-focused])")?.focus();
         document.querySelector("[data-focus]")?.setAttribute("data-focused", "");
+        const wanted = state.flows?.flows.length ?? 0;
+        if (wanted > state.drawn) changed();
+        state.drawn = Math.max(DRAWN_MORE, Math.min(state.drawn, wanted) + DRAWN_MORE);
         if (focusNext) document.querySelector(focusNext)?.focus();
         focusNext = null;
     });
@@ -130,7 +134,23 @@ function tookFlows(answer) {
     if (state.asking && !alive.has(state.asking)) state.asking = null;
     if (state.chosen && !alive.has(state.chosen)) state.chosen = null;
     judgeAll();
-    for (const id of state.open) api.flow(id).then(more => { state.more.set(id, more); changed(); }, () => {});
+    for (const id of state.open) askMore(id);
+}
+
+const askingMore = new Set(); // one question at a time for each
+
+async function askMore(id) {
+    if (askingMore.has(id)) return;
+    askingMore.add(id);
+    try {
+        const more = await api.flow(id);
+        if (state.open.has(id)) state.more.set(id, more);
+        changed();
+    } catch {
+        // it has ended, which the next event says
+    } finally {
+        askingMore.delete(id);
+    }
 }
 
 function judgeAll() {
@@ -197,7 +217,7 @@ const act = {
     open(id) {
         if (!state.open.delete(id)) {
             state.open.add(id);
-            api.flow(id).then(more => { state.more.set(id, more); changed(); }, () => {});
+            askMore(id);
         }
         changed();
     },

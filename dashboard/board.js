@@ -59,8 +59,8 @@ export function Budgets({overview: o, ended}) {
                 <div><dt>errors</dt><dd>${words.count(Math.round(o.rates?.errors_per_s ?? 0))} /s</dd></div>
                 <div><dt>to clients</dt><dd>${words.bytes(o.rates?.down_bytes_per_s ?? 0)}/s</dd></div>
                 <div><dt>from clients</dt><dd>${words.bytes(o.rates?.up_bytes_per_s ?? 0)}/s</dd></div>
-                <div><dt>the process holds</dt><dd>${words.bytes(o.rss_bytes)}</dd></div>
-                <div><dt><a href="#ended-title">left by ended flows</a></dt><dd class=${left ? "bad" : "good"}>${words.bytes(left)}</dd></div>
+                <div><dt title="Memory of the whole process that is resident">process</dt><dd>${words.bytes(o.rss_bytes)}</dd></div>
+                <div><dt><a href="#ended-title" title="What ended flows have left: it must be nothing">left behind</a></dt><dd class=${left ? "bad" : "good"}>${words.bytes(left)}</dd></div>
             </dl>
         </section>`;
 }
@@ -122,6 +122,7 @@ export function Databases({sources}) {
 }
 
 const ENDED_SHOWN = 30;
+const SLOWED_MS = 500; // nothing has slowed what took less
 
 export function Ended({state}) {
     const all = state.ended;
@@ -130,14 +131,14 @@ export function Ended({state}) {
         <section aria-labelledby="ended-title" class="panel ended">
             <div class="section-head"><h2 id="ended-title">Ended flows</h2>
                 <span class=${left ? "bad" : "good"} id="left">${all.length ? `the last ${words.count(all.length)} left ${left ? words.bytes(left) : "nothing"} behind` : ""}</span></div>
-            <div class="scroll" tabindex="0" role="region" aria-labelledby="ended-title"><table>
+            <div class="scroll" tabindex="0" role="region" aria-label="Ended flows, newest first"><table>
                 <thead><tr><th scope="col">ended</th><th scope="col" class="wide">what</th><th scope="col">client</th><th scope="col">how</th><th scope="col">slowed by</th>
                     <th scope="col" class="number">took</th><th scope="col" class="number">moved</th><th scope="col" class="number">held at most</th><th scope="col" class="number">left behind</th></tr></thead>
                 <tbody>${all.slice(0, ENDED_SHOWN).map(f => html`
                     <tr key=${f.id}>
                         <td>${f.ended?.slice(11, 19) ?? ""}</td><td class="target" title=${words.wholeTarget(f)}>${words.wholeTarget(f)}</td><td>${f.client ?? ""}</td>
                         <td class=${f.cause === "complete" ? "good" : "warn"}>${words.causeWords(f.cause)}</td>
-                        <td>${f.verdict && f.verdict.share >= 0.5 ? `${f.verdict.stage} (${words.percent(f.verdict.share)})` : "nobody"}</td>
+                        <td>${f.verdict && f.verdict.share >= 0.5 && f.age_ms >= SLOWED_MS ? `${f.verdict.stage} (${words.percent(f.verdict.share)})` : "nobody"}</td>
                         <td class="number">${words.time(f.age_ms)}</td><td class="number">${words.bytes(f.up_bytes + f.down_bytes)}</td>
                         <td class="number">${words.bytes(f.held_max_bytes)}</td>
                         <td class=${"number " + (f.left_bytes ? "bad" : "good")}>${f.left_bytes ? words.bytes(f.left_bytes) : "0 B ✓"}</td>

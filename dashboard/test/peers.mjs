@@ -27,18 +27,28 @@ function pour(response, block, rate) {
     response.on("close", () => clearInterval(every));
 }
 
-// Answers .../silent with a few bytes and then nothing, .../text with text without an end, .../tick with 20 KiB a second, .../quick with a
-// few bytes, all else with bytes for as long as they are taken. `busy` counts the requests that it has in hand.
+function drip(response) {
+    response.write("a little");
+    const every = setInterval(() => response.write("a little"), 400);
+    response.on("close", () => clearInterval(every));
+}
+
+// Answers .../silent with a few bytes and then nothing, .../text with text without an end, .../drip with a few bytes every now and then, ?rate=N with N
+// bytes a second, ?size=N with N bytes, .../never with nothing at all, all else with bytes for as long as they are taken. `busy` counts the requests that it has in
+// hand.
 export async function startOrigin() {
     const server = http.createServer((request, response) => {
         server.busy++;
         response.on("close", () => server.busy--);
-        const {pathname} = new URL(request.url, "http://here");
-        if (pathname.endsWith("/quick")) return void response.end("well\n");
+        const {pathname, searchParams} = new URL(request.url, "http://here");
+        const size = Number(searchParams.get("size"));
+        if (pathname.endsWith("/never")) return;
+        if (size) return void response.end(Buffer.alloc(size, "x"));
         const text = pathname.endsWith("/text");
         response.writeHead(200, {"Content-Type": text ? "text/plain" : "application/octet-stream"});
         if (pathname.endsWith("/silent")) return void response.write("a little");
-        pour(response, text ? NOISE : BLOCK, pathname.endsWith("/tick") ? 20_480 : 0);
+        if (pathname.endsWith("/drip")) return void drip(response);
+        pour(response, text ? NOISE : BLOCK, Number(searchParams.get("rate")));
     });
     server.busy = 0;
     server.requestTimeout = server.timeout = 0;
