@@ -2,11 +2,13 @@
 
 import assert from "node:assert/strict";
 import {once} from "node:events";
+import fs from "node:fs/promises";
 import path from "node:path";
-import {after, before, describe, test} from "node:test";
+import {after, afterEach, before, describe, test} from "node:test";
 import {setTimeout as sleep} from "node:timers/promises";
+import {fileURLToPath} from "node:url";
 import {browser as launch, open} from "./browser.mjs";
-import {client, ENDLESS_QUERY, makeDatabase, realGateway, startOrigin} from "./peers.mjs";
+import {client as connect, ENDLESS_QUERY, makeDatabase, realGateway, startOrigin} from "./peers.mjs";
 
 const STALLED_MS = 1000; // what the page calls stalled (words.js), at the most
 
@@ -19,7 +21,7 @@ sources: {shop: {sqlite: "${folder}/shop.db"}}
 upstreams: {files: {endpoints: ["${origin.endpoint}"]}, pair: {endpoints: ["${origin.endpoint}", "${other.endpoint}"]}}
 routes:
   - {name: downloads, proxy: {upstream: files}}
-  - {name: texts, match: {path: /text}, proxy: {upstream: files, compression: {algorithms: [zstd], level: 9}}}
+  - {name: texts, match: {path: /text}, proxy: {upstream: files, compression: {algorithms: [gzip], level: 9}}}
   - {name: pair, match: {path_prefix: /pair/}, proxy: {upstream: pair}}
   - {name: rows, match: {path: /rows.csv}, export: {source: shop, query: "${ENDLESS_QUERY}"}}
 `;
@@ -45,7 +47,7 @@ describe("the page of a real gateway", () => {
     before(async () => {
         [browser, origin, other] = await Promise.all([launch(), startOrigin(), startOrigin()]);
         gateway = await realGateway(configuration(origin, other));
-        page = await open(browser, gateway.url);
+        page = await open(browser, gateway.url, {}, [/Content Security Policy/]);
         await page.evaluate(watch);
     });
     after(async () => {
@@ -57,14 +59,23 @@ describe("the page of a real gateway", () => {
         assert.deepEqual(complaints, [], "the console is silent");
     });
 
+    const clients = [];
+    const client = async (...how) => {
+        clients.push(await connect(...how));
+        return clients.at(-1);
+    };
+    afterEach(() => { for (const {socket} of clients.splice(0)) socket.destroy(); });
+
     const flow = target => page.locator(".flow", {hasText: target});
     const culprit = target => flow(target).locator(".stage.culprit");
 
     // The vessel at `index` is the only red one, with these words; it became so with the first event that could tell.
     async function blames(target, index, level, said) {
-        await flow(target).locator(`.stage.culprit.${level}`).waitFor();
+        await flow(target).locator(`.stage.culprit.${level}:nth-child(${2 * index + 1})`).waitFor(); // a pipe is between two
         assert.deepEqual(await flow(target).locator(".stage").evaluateAll(all => all.map((s, i) => s.matches(".culprit") ? i : -1).filter(i => i >= 0)), [index]);
         assert.match(await culprit(target).locator(".stage-words").textContent(), said);
+        if (level === "stalled") // the pipe beside it, which a browser once left green
+            assert.equal(await flow(target).locator(".pipe.broken .line").first().evaluate(e => getComputedStyle(e).borderTopStyle), "dotted");
         const [red, green, blue] = (await culprit(target).locator(".vessel").evaluate(e => getComputedStyle(e).borderBottomColor)).match(/\d+/g).map(Number);
         assert.ok(red > 2 * green && red > 2 * blue, `the vessel's colour is ${red},${green},${blue}`);
     }
@@ -131,20 +142,19 @@ describe("the page of a real gateway", () => {
     });
 
     test("tells a compressor that sets the pace", async () => {
-        const reading = await client(gateway.port, "/text", {rate: Infinity, headers: "Accept-Encoding: zstd\r\n"});
+        const reading = await client(gateway.port, "/text", {rate: Infinity, headers: "Accept-Encoding: gzip\r\n"});
         await blames("/text", 1, "slow", /^slow: \d+ % of the time$/);
-        assert.match(await culprit("/text").locator(".stage-name").textContent(), /zstd/);
-        assert.match(await flow("/text").locator(".badge").textContent(), /^slowed by the stage zstd: \d+ % of the time$/);
+        assert.match(await culprit("/text").locator(".stage-name").textContent(), /gzip/);
+        assert.match(await flow("/text").locator(".badge").textContent(), /^slowed by the stage gzip: \d+ % of the time$/);
         assert.match(await page.locator("#headline").textContent(), /^Everything flows/);
         await abort("/text", reading);
     });
 
     test("shows who has not sent a head yet, which belongs to no route", async () => {
-        const others = await Promise.all(["/silent", "/silent"].map(target => client(gateway.port, target)));
-        const unfinished = await Promise.all([1, 2].map(() => client(gateway.port, "/unfinished", {headers: "Unfinished: ", answered: false})));
+        await Promise.all(["/silent", "/silent"].map(target => client(gateway.port, target)));
+        await Promise.all([1, 2].map(() => client(gateway.port, "/unfinished", {headers: "Unfinished: ", answered: false})));
         await page.locator(".routes tbody tr", {hasText: "none yet"}).locator("td", {hasText: /^2$/}).waitFor();
         await page.locator(".flow", {hasText: "no route yet"}).first().waitFor();
-        for (const {socket} of [...others, ...unfinished]) socket.destroy();
     });
 
     test("drains an endpoint and takes it back, with the keyboard alone", async () => {
@@ -183,6 +193,34 @@ describe("the page of a real gateway", () => {
         await page.keyboard.press("Enter");
         await endpoint.getByText("well, 0 in use").waitFor();
         assert.deepEqual(await draining(), []);
+    });
+
+    test("is small, kept by the browser as long as it is the same, and let do nothing but ask its own server", async () => {
+        const folder = fileURLToPath(new URL("..", import.meta.url));
+        const files = (await fs.readdir(folder, {recursive: true})).filter(f => /^(vendor\/)?[^/]+\.(html|m?js|css|svg)$/.test(f));
+        assert.ok(files.length >= 13, files.join(" "));
+        let size = 0;
+        for (const file of files) {
+            const answer = await fetch(gateway.url + file), {headers} = answer, body = Buffer.from(await answer.arrayBuffer());
+            assert.deepEqual(body, await fs.readFile(path.join(folder, file)), `${file}: build the gateway anew`);
+            assert.match(headers.get("content-type"), {html: /^text\/html/, js: /^text\/javascript/, mjs: /^text\/javascript/, css: /^text\/css/, svg: /^image\/svg/}[file.split(".").pop()]);
+            assert.deepEqual([headers.get("cache-control"), headers.get("x-content-type-options")], ["no-cache", "nosniff"]);
+            assert.match(headers.get("content-security-policy"), /^default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'$/);
+            const again = await fetch(gateway.url + file, {headers: {"If-None-Match": headers.get("etag")}});
+            assert.deepEqual([again.status, (await again.arrayBuffer()).byteLength], [304, 0]);
+            size += body.length;
+        }
+        assert.ok(size < 192 * 1024, `${size} bytes in all`);
+        const {violated, ran} = await page.evaluate(elsewhere => new Promise(resolve => {
+            const violated = [];
+            document.addEventListener("securitypolicyviolation", e => {
+                violated.push(e.effectiveDirective);
+                if (violated.length === 2) resolve({violated, ran: window.ran === true});
+            });
+            document.body.append(Object.assign(document.createElement("script"), {textContent: "window.ran = true"}));
+            fetch(elsewhere).catch(() => {});
+        }), `http://${origin.endpoint}/`);
+        assert.deepEqual([violated.sort(), ran], [["connect-src", "script-src-elem"], false]);
     });
 
     test("shows a gateway at rest again, and nothing left behind", async () => {
