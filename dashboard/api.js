@@ -29,6 +29,9 @@ export const flow = async id => (await ask(`api/v1/flows/${encodeURIComponent(id
 export const ended = async limit => (await (await ask(`api/v1/flows/ended?limit=${limit}`)).json()).flows;
 export const abort = id => ask(`api/v1/flows/${encodeURIComponent(id)}`, {method: "DELETE"});
 
+export const drain = (upstream, address, on) =>
+    ask(`api/v1/upstreams/${encodeURIComponent(upstream)}/endpoints/${encodeURIComponent(address)}/${on ? "drain" : "undrain"}`, {method: "POST"});
+
 // Reads the stream of events until it ends; calls on(name, data) with each. EventSource could not send the token.
 async function readEvents(values, on, signal) {
     const stop = new AbortController();

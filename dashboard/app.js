@@ -4,12 +4,14 @@ import {html, render} from "./html.js";
 import * as api from "./api.js";
 import * as words from "./words.js";
 import {Flows, LIMITS, SORTS} from "./lanes.js";
-import {Budgets, Databases, Ended, Headline, Routes, Top, Upstreams} from "./board.js";
+import {Budgets, Databases, Ended, Headline, Routes, Top} from "./board.js";
 import {History} from "./chart.js";
+import {keyOf, Upstreams} from "./upstreams.js";
 
 const ENDED_MAX = 200;
 const SEARCH_PAUSE_MS = 150;
 const ANNOUNCE_PAUSE_MS = 10_000;
+const DRAWN_MORE = 100; // flows that are drawn for the first time in one frame
 
 const darkSystem = matchMedia("(prefers-color-scheme: dark)");
 const isDark = () => (document.documentElement.dataset.theme ?? (darkSystem.matches ? "dark" : "light")) === "dark";
@@ -17,13 +19,14 @@ const isDark = () => (document.documentElement.dataset.theme ?? (darkSystem.matc
 const state = {
     overview: null, flows: null, ended: [], headline: null, history: new History(),
     connected: false, paused: false, locked: false, failure: "", dark: isDark(),
-    sort: "stalled", limit: LIMITS[0], search: "", route: null,
-    chosen: null, open: new Set(), asking: null, going: new Set(), more: new Map(), rates: new Map(),
+    sort: "stalled", limit: LIMITS[0], drawn: DRAWN_MORE, search: "", route: null,
+    chosen: null, open: new Set(), asking: null, askingDrain: null, going: new Set(), more: new Map(), rates: new Map(),
 };
 
 // ---- drawing ---------------------------------------------------------------------------------------------------------
 
 let drawing = false;
+let focusNext = null; // what gets the focus when all is drawn
 
 function changed() {
     if (drawing) return;
@@ -33,6 +36,11 @@ function changed() {
         render(html`<${Page} />`, document.getElementById("page"));
         document.querySelector("[data-focus]:not([data-focused])")?.focus();
         document.querySelector("[data-focus]")?.setAttribute("data-focused", "");
+        const wanted = state.flows?.flows.length ?? 0;
+        if (wanted > state.drawn) changed();
+        state.drawn = Math.max(DRAWN_MORE, Math.min(state.drawn, wanted) + DRAWN_MORE);
+        if (focusNext) document.querySelector(focusNext)?.focus();
+        focusNext = null;
     });
 }
 
@@ -48,7 +56,7 @@ function Page() {
                     <${Routes} state=${state} act=${act} />
                     <${Budgets} overview=${state.overview} ended=${state.ended} />
                     <${Databases} sources=${state.overview.sources} />
-                    <${Upstreams} upstreams=${state.overview.upstreams} />
+                    <${Upstreams} upstreams=${state.overview.upstreams} asking=${state.askingDrain} act=${act} />
                 </div>
                 <${Ended} state=${state} />
             </main>` : html`<main><p class="quiet nothing">${state.failure || "Asking the gateway."}</p></main>`}
@@ -126,7 +134,23 @@ function tookFlows(answer) {
     if (state.asking && !alive.has(state.asking)) state.asking = null;
     if (state.chosen && !alive.has(state.chosen)) state.chosen = null;
     judgeAll();
-    for (const id of state.open) api.flow(id).then(more => { state.more.set(id, more); changed(); }, () => {});
+    for (const id of state.open) askMore(id);
+}
+
+const askingMore = new Set(); // one question at a time for each
+
+async function askMore(id) {
+    if (askingMore.has(id)) return;
+    askingMore.add(id);
+    try {
+        const more = await api.flow(id);
+        if (state.open.has(id)) state.more.set(id, more);
+        changed();
+    } catch {
+        // it has ended, which the next event says
+    } finally {
+        askingMore.delete(id);
+    }
 }
 
 function judgeAll() {
@@ -141,7 +165,7 @@ const filtered = () => state.search !== "" || state.route !== null;
 function received(name, data) {
     state.connected = true;
     performance.clearMarks("arrived");
-    performance.mark("arrived"); // the tests measure how long it takes until it is shown
+    performance.mark("arrived", {detail: {name, time: data.time}}); // the tests measure how long it takes until it is shown
     if (name === "ended") {
         const news = Array.isArray(data) ? data : data.flows;
         const known = new Set(news.map(f => f.id));
@@ -186,12 +210,14 @@ function focusFlow(id) {
     card?.scrollIntoView({block: "nearest"});
 }
 
+const drainButton = key => `[data-endpoint="${CSS.escape(key)}"]`;
+
 const act = {
     choose(id) { if (state.chosen !== id) { state.chosen = id; changed(); } },
     open(id) {
         if (!state.open.delete(id)) {
             state.open.add(id);
-            api.flow(id).then(more => { state.more.set(id, more); changed(); }, () => {});
+            askMore(id);
         }
         changed();
     },
@@ -212,6 +238,26 @@ const act = {
         } catch (e) {
             announce(`Flow ${id} was not aborted: ${e.message}`, true);
             state.going.delete(id);
+        }
+        changed();
+    },
+    askDrain(key) {
+        if (!key) focusNext = drainButton(state.askingDrain);
+        state.askingDrain = key;
+        changed();
+    },
+    async drain(upstream, address, on) {
+        const endpoint = () => state.overview.upstreams.find(u => u.name === upstream)?.endpoints.find(e => e.address === address);
+        state.askingDrain = null;
+        focusNext = drainButton(keyOf({name: upstream}, {address}));
+        changed();
+        try {
+            await api.drain(upstream, address, on);
+            announce(on ? `${address} gets no new requests.` : `${address} gets requests again.`, true);
+            if (endpoint()) endpoint().draining = on; // as the next event will say
+            focusNext = document.activeElement?.dataset?.endpoint ? drainButton(document.activeElement.dataset.endpoint) : null;
+        } catch (e) {
+            announce(`${address} stays as it was: ${e.message}`, true);
         }
         changed();
     },
@@ -255,6 +301,7 @@ function step(by) {
 
 function escape() {
     if (state.asking) return act.ask(null);
+    if (state.askingDrain) return act.askDrain(null);
     if (document.activeElement?.id === "search") {
         if (state.search) act.search("");
         else document.activeElement.blur();

@@ -1,4 +1,4 @@
-// All that is not a single flow: the headline, budgets, routes, upstreams, databases, and what has ended.
+// What is not a single flow: the headline, budgets, routes, databases, and what has ended.
 
 import {html} from "./html.js";
 import {Icon} from "./lanes.js";
@@ -59,8 +59,8 @@ export function Budgets({overview: o, ended}) {
                 <div><dt>errors</dt><dd>${words.count(Math.round(o.rates?.errors_per_s ?? 0))} /s</dd></div>
                 <div><dt>to clients</dt><dd>${words.bytes(o.rates?.down_bytes_per_s ?? 0)}/s</dd></div>
                 <div><dt>from clients</dt><dd>${words.bytes(o.rates?.up_bytes_per_s ?? 0)}/s</dd></div>
-                <div><dt>the process holds</dt><dd>${words.bytes(o.rss_bytes)}</dd></div>
-                <div><dt><a href="#ended-title">left by ended flows</a></dt><dd class=${left ? "bad" : "good"}>${words.bytes(left)}</dd></div>
+                <div><dt title="Memory of the whole process that is resident">process</dt><dd>${words.bytes(o.rss_bytes)}</dd></div>
+                <div><dt><a href="#ended-title" title="What ended flows have left: it must be nothing">left behind</a></dt><dd class=${left ? "bad" : "good"}>${words.bytes(left)}</dd></div>
             </dl>
         </section>`;
 }
@@ -68,8 +68,10 @@ export function Budgets({overview: o, ended}) {
 const SHARES = [...words.PARTIES, "none"];
 const ROUTES_SHOWN = 12;
 
+const routeName = r => r.route ?? ""; // it is null for who has not sent a whole head yet
+
 export function Routes({state, act}) {
-    const all = [...state.overview.routes].sort((a, b) => b.stalled - a.stalled || b.flows - a.flows || a.route.localeCompare(b.route));
+    const all = [...state.overview.routes].sort((a, b) => b.stalled - a.stalled || b.flows - a.flows || routeName(a).localeCompare(routeName(b)));
     const most = Math.max(1, ...all.map(r => r.flows));
     return html`
         <section aria-labelledby="routes-title" class="panel routes">
@@ -79,9 +81,10 @@ export function Routes({state, act}) {
                 <thead><tr><th scope="col">route</th><th scope="col" class="wide"><span class="unseen">whom its flows wait for</span></th>
                     <th scope="col" class="number">flows</th><th scope="col" class="number">stalled</th><th scope="col" class="number">held</th></tr></thead>
                 <tbody>${all.slice(0, ROUTES_SHOWN).map(r => html`
-                    <tr key=${r.route} class=${r.route === state.route ? "chosen" : ""}>
-                        <th scope="row"><button type="button" class="plain-button" aria-pressed=${r.route === state.route ? "true" : "false"}
-                            title="Show this route only" onClick=${() => act.route(r.route === state.route ? null : r.route)}>${r.route}</button></th>
+                    <tr key=${routeName(r)} class=${state.route && r.route === state.route ? "chosen" : ""}>
+                        <th scope="row">${r.route == null ? html`<span class="quiet" title="Requests whose head has not come whole">none yet</span>` : html`
+                            <button type="button" class="plain-button" aria-pressed=${r.route === state.route ? "true" : "false"}
+                                title="Show this route only" onClick=${() => act.route(r.route === state.route ? null : r.route)}>${r.route}</button>`}</th>
                         <td><span class="shares" role="img" aria-label=${sharesText(r)} title=${sharesText(r)} style=${{width: `${Math.max(8, 100 * r.flows / most)}%`}}>
                             ${SHARES.map(p => r.bottlenecks[p] > 0 && html`<span key=${p} class=${`fill-${p}`} style=${{flexGrow: r.bottlenecks[p]}}></span>`)}</span></td>
                         <td class="number">${words.count(r.flows)}</td>
@@ -118,32 +121,8 @@ export function Databases({sources}) {
         </section>`;
 }
 
-function endpointState(e) {
-    if (e.draining) return ["slow", "is being emptied"];
-    if (e.ejected) return ["stalled", "left out after errors"];
-    if (e.healthy === false) return ["stalled", "fails its health check"];
-    return ["fine", "well"];
-}
-
-export function Upstreams({upstreams}) {
-    if (!upstreams?.length) return null;
-    const circuits = {open: "given up on for now (circuit open)", half_open: "being tried again (circuit half open)"};
-    return html`
-        <section aria-labelledby="upstreams-title" class="panel upstreams">
-            <h2 id="upstreams-title">Upstreams</h2>
-            ${upstreams.map(u => html`
-                <div class="upstream" key=${u.name}>
-                    <h3><${Icon} of="upstream" />${u.name} <span class="quiet">${words.count(u.busy)} in use, ${words.count(u.idle)} kept${u.queued ? `, ${words.count(u.queued)} wait` : ""}</span></h3>
-                    ${circuits[u.circuit] && html`<p class="bad">${circuits[u.circuit]}</p>`}
-                    <ul>${u.endpoints.map(e => {
-                        const [level, text] = endpointState(e);
-                        return html`<li key=${e.address} class=${level}><i aria-hidden="true">${level === "fine" ? "●" : "✕"}</i>${e.address} <span class="quiet">${text}, ${words.count(e.busy)} in use</span></li>`;
-                    })}</ul>
-                </div>`)}
-        </section>`;
-}
-
 const ENDED_SHOWN = 30;
+const SLOWED_MS = 500; // nothing has slowed what took less
 
 export function Ended({state}) {
     const all = state.ended;
@@ -152,14 +131,14 @@ export function Ended({state}) {
         <section aria-labelledby="ended-title" class="panel ended">
             <div class="section-head"><h2 id="ended-title">Ended flows</h2>
                 <span class=${left ? "bad" : "good"} id="left">${all.length ? `the last ${words.count(all.length)} left ${left ? words.bytes(left) : "nothing"} behind` : ""}</span></div>
-            <div class="scroll" tabindex="0" role="region" aria-labelledby="ended-title"><table>
+            <div class="scroll" tabindex="0" role="region" aria-label="Ended flows, newest first"><table>
                 <thead><tr><th scope="col">ended</th><th scope="col" class="wide">what</th><th scope="col">client</th><th scope="col">how</th><th scope="col">slowed by</th>
                     <th scope="col" class="number">took</th><th scope="col" class="number">moved</th><th scope="col" class="number">held at most</th><th scope="col" class="number">left behind</th></tr></thead>
                 <tbody>${all.slice(0, ENDED_SHOWN).map(f => html`
                     <tr key=${f.id}>
                         <td>${f.ended?.slice(11, 19) ?? ""}</td><td class="target" title=${words.wholeTarget(f)}>${words.wholeTarget(f)}</td><td>${f.client ?? ""}</td>
                         <td class=${f.cause === "complete" ? "good" : "warn"}>${words.causeWords(f.cause)}</td>
-                        <td>${f.verdict && f.verdict.share >= 0.5 ? `${f.verdict.stage} (${words.percent(f.verdict.share)})` : "nobody"}</td>
+                        <td>${f.verdict && f.verdict.share >= 0.5 && f.age_ms >= SLOWED_MS ? `${f.verdict.stage} (${words.percent(f.verdict.share)})` : "nobody"}</td>
                         <td class="number">${words.time(f.age_ms)}</td><td class="number">${words.bytes(f.up_bytes + f.down_bytes)}</td>
                         <td class="number">${words.bytes(f.held_max_bytes)}</td>
                         <td class=${"number " + (f.left_bytes ? "bad" : "good")}>${f.left_bytes ? words.bytes(f.left_bytes) : "0 B ✓"}</td>

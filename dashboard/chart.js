@@ -18,6 +18,7 @@ export class History {
         const sum = Object.fromEntries(words.PARTIES.map(p => [p, 0]));
         for (const r of routes) {
             for (const p of words.PARTIES) sum[p] += r.bottlenecks[p] ?? 0;
+            if (r.route == null) continue; // only in the sum
             if (this.series.has(r.route) || this.series.size <= ROUTES_MAX) this.push(r.route, {time, ...r.bottlenecks});
         }
         this.push(ALL, {time, ...sum});
@@ -40,6 +41,10 @@ export class History {
             words.PARTIES.forEach((party, i) => sums[i].push(below += p[party] ?? 0));
         }
         return [times, ...sums.reverse()];
+    }
+
+    first() {
+        return this.series.get(ALL)?.[0].time ?? 0;
     }
 
     last(route) {
@@ -75,16 +80,21 @@ export class StallChart extends Component {
         const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
         const axis = {stroke: colour("--quiet"), grid: {stroke: colour("--line"), width: 1}, ticks: {show: false}, font: "11px system-ui, sans-serif"};
         const series = words.PARTIES.map(p => ({label: p, stroke: colour(`--${p}`), fill: colour(`--${p}`), width: 1, points: {show: false}})).reverse();
-        const ago = (_, ticks) => { const end = this.now(); return ticks.map(t => end - t < 8 ? "now" : `-${Math.round((end - t) / 60 * 2) / 2} min`); };
+        const ago = (_, ticks) => ticks.map(t => this.now() - t < 1 ? "now" : this.span() < 150 ? `-${Math.round(this.now() - t)} s` : `-${Math.round((this.now() - t) / 30) / 2} min`);
         this.plot = new uPlot({
             width: Math.max(this.box.clientWidth, 50), height: 150, legend: {show: false}, cursor: {show: false}, select: {show: false},
-            scales: {x: {time: false, range: () => [this.now() - SECONDS, this.now()]}, y: {range: (_, low, high) => [0, Math.max(4, Math.ceil((high ?? 0) * 1.15))]}},
-            axes: [{...axis, size: 26, gap: 2, values: ago, splits: () => [240, 180, 120, 60, 0].map(s => this.now() - s)}, {...axis, size: 44, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000]}],
+            scales: {x: {time: false, range: () => [this.now() - this.span(), this.now()]}, y: {range: (_, low, high) => [0, Math.max(4, Math.ceil((high ?? 0) * 1.15))]}},
+            axes: [{...axis, size: 26, gap: 2, values: ago, splits: () => [0.8, 0.6, 0.4, 0.2, 0].map(s => this.now() - s * this.span())}, {...axis, size: 44, values: (_, ticks) => ticks.map(words.count), incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000]}],
             series: [{}, ...series]}, this.props.history.stacked(this.props.route), this.box);
     }
 
     now() {
         return this.props.history.last()?.time ?? 0;
+    }
+
+    // How many seconds are shown: those there are, in whole minutes.
+    span() {
+        return Math.min(SECONDS, 60 * Math.max(1, Math.ceil((this.now() - this.props.history.first()) / 60)));
     }
 
     draw() {
@@ -99,7 +109,7 @@ export class StallChart extends Component {
         const now = words.PARTIES.filter(p => last?.[p]).map(p => `${words.count(last[p])} for ${words.PARTY_PLURALS[p]}`).join(", ");
         return html`
             <figure class="chart">
-                <figcaption>${route ? `Route ${route}` : "All routes"}: flows that wait, <span class="quiet">now ${now || "none"}; the last five minutes</span></figcaption>
+                <figcaption>${route ? `Route ${route}` : "All routes"}: flows that wait, <span class="quiet">now ${now || "none"}</span></figcaption>
                 <div class="plot" ref=${box => { if (box) this.box = box; }} role="img" aria-label=${`Flows that wait. Now: ${now || "none"}.`}></div>
             </figure>`;
     }

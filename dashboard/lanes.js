@@ -48,6 +48,8 @@ function Pipe({rate, broken}) {
         <span class="rate">${rate > 0 ? `${words.bytes(rate)}/s` : broken ? "nothing moves" : ""}</span><span class="line"></span></li>`;
 }
 
+const ROOMY = 4; // stages, between which there is room for words
+
 function Lane({lane, flow, verdict, rates}) {
     const parts = [];
     lane.stages.forEach((stage, i) => {
@@ -58,7 +60,7 @@ function Lane({lane, flow, verdict, rates}) {
         parts.push(html`<${Vessel} key=${"s" + i} stage=${stage} index=${i} lane=${lane} flow=${flow} verdict=${verdict} />`);
     });
     const label = lane.direction === "down" ? "to the client" : "from the client";
-    return html`<ol class="lane" aria-label=${`Stages ${label}, source first`}>${parts}</ol>`;
+    return html`<ol class=${"lane" + (lane.stages.length > ROOMY ? " narrow" : "")} aria-label=${`Stages ${label}, source first`}>${parts}</ol>`;
 }
 
 // The three clocks of each stage, and the last transitions.
@@ -69,14 +71,14 @@ function Details({flow, more}) {
             ${flow.lanes.map(lane => html`
                 <table key=${lane.direction}>
                     <caption>${lane.direction === "down" ? "To the client" : "From the client"}: where each stage's time went</caption>
-                    <thead><tr><th scope="col">stage</th><th scope="col" class="wide"></th>
-                        ${clocks.map(([, name]) => html`<th scope="col" class="number">${name}</th>`)}
+                    <thead><tr><th scope="col">stage</th><th scope="col" class="wide"><span class="unseen">shares</span></th>
+                        ${clocks.map(([key, name]) => html`<th scope="col" class="number"><i class=${`swatch clock-${key}`}></i>${name}</th>`)}
                         <th scope="col" class="number">passed</th><th scope="col" class="number">held at most</th></tr></thead>
                     <tbody>${lane.stages.map((stage, i) => {
                         const whole = clocks.reduce((sum, [key]) => sum + stage[key], 0) || 1;
                         return html`<tr key=${i}><th scope="row">${nameOf(stage, words.partyOf(stage, lane.direction, flow), flow)}</th>
                             <td><span class="clocks" aria-hidden="true">${clocks.map(([key]) =>
-                                html`<span class=${key} style=${{width: `${100 * stage[key] / whole}%`}}></span>`)}</span></td>
+                                html`<span class=${`clock-${key}` + (key === "working_ms" && lane.verdict?.index === i ? " clock-culprit" : "")} style=${{width: `${100 * stage[key] / whole}%`}}></span>`)}</span></td>
                             ${clocks.map(([key]) => html`<td class="number">${words.time(stage[key])}</td>`)}
                             <td class="number">${words.bytes(stage.bytes)}</td><td class="number">${words.bytes(stage.held_max_bytes)}</td></tr>`;
                     })}</tbody>
@@ -101,7 +103,7 @@ class Flow extends Component {
                 <header>
                     <h3 id=${title}><span class=${`badge ${verdict.level} party-${verdict.party}`}>${verdict.text}</span>
                         ${" "}<span class="target" title=${words.wholeTarget(flow)}>${words.wholeTarget(flow)}</span></h3>
-                    <span class="quiet who">${flow.client ?? "unknown"}, route ${flow.route ?? "unknown"}, ${words.time(flow.age_ms)} old</span>
+                    <span class="quiet who">${!flow.lanes.length && flow.client ? `${flow.client}, ` : ""}${flow.route == null ? "no route yet" : `route ${flow.route}`}, ${words.time(flow.age_ms)} old</span>
                     <span class="actions">${going ? html`<span class="quiet">aborting</span>` : asking ? html`
                         <span key="question" class="question">End it now?</span>
                         <button key="yes" type="button" class="danger" data-focus onClick=${() => act.abort(flow.id)}>Yes, abort</button>
@@ -121,15 +123,17 @@ class Flow extends Component {
 
 export const SORTS = {stalled: "longest stalled", held: "most bytes held", age: "oldest", hold: "longest hold of a connection", bytes: "most bytes moved"};
 export const LIMITS = [25, 100, 500];
+const LONG = 50;
 
 const Legend = () => html`
     <ul class="legend" aria-label="Colours">
         <li class="waits-work"><i></i>at work</li>
-        <li class="waits-client"><i></i>waits for the client</li>
-        <li class="waits-upstream"><i></i>waits for the upstream</li>
-        <li class="waits-database"><i></i>waits for the database</li>
-        <li class="waits-stage"><i></i>waits for a stage here</li>
-        <li class="culprit"><i></i>the one that all wait for</li>
+        <li>waits for</li>
+        <li class="waits-client"><i></i>the client</li>
+        <li class="waits-upstream"><i></i>the upstream</li>
+        <li class="waits-database"><i></i>the database</li>
+        <li class="waits-stage"><i></i>a stage here</li>
+        <li class="culprit"><i></i>is waited for</li>
     </ul>`;
 
 export function Flows({state, act}) {
@@ -152,8 +156,8 @@ export function Flows({state, act}) {
                 </span>
             </div>
             <${Legend} />
-            <div class="feed" role="feed" aria-label="Live flows" aria-busy="false">
-                ${flows.flows.map((flow, i) => html`<${Flow} key=${flow.id} flow=${flow} position=${i + 1} size=${flows.matched}
+            <div class=${"feed" + (flows.flows.length > LONG ? " long" : "")} role="feed" aria-label="Live flows" aria-busy=${state.drawn < flows.flows.length ? "true" : "false"}>
+                ${flows.flows.slice(0, state.drawn).map((flow, i) => html`<${Flow} key=${flow.id} flow=${flow} position=${i + 1} size=${flows.matched}
                     open=${state.open.has(flow.id)} asking=${state.asking === flow.id} going=${state.going.has(flow.id)}
                     chosen=${i === position} rates=${state.rates.get(flow.id)} more=${state.more.get(flow.id)} act=${act} />`)}
                 ${!flows.flows.length && html`<p class="quiet nothing">${filtered ? "No flow fits." : "No flow is under way."}</p>`}

@@ -2,6 +2,7 @@
 
 import {spawn} from "node:child_process";
 import {once} from "node:events";
+import fs from "node:fs";
 import {createRequire} from "node:module";
 import path from "node:path";
 import {createInterface} from "node:readline";
@@ -10,6 +11,7 @@ import {fileURLToPath} from "node:url";
 const here = path.dirname(fileURLToPath(import.meta.url));
 const modules = createRequire(process.env.HEADGATE_NODE_MODULES ? path.join(process.env.HEADGATE_NODE_MODULES, "x.js") : import.meta.url);
 export const {chromium} = modules("playwright-core");
+export const axe = fs.readFileSync(modules.resolve("axe-core/axe.min.js"), "utf8");
 
 // A program that says on its first line where it listens; `address` finds that in the line.
 export async function start(program, args, address) {
@@ -53,7 +55,7 @@ export async function open(browser, url, how = {}, expected = []) {
     const complain = text => { if (!expected.some(e => e.test(text))) page.complaints.push(text); };
     page.on("console", message => { if (["error", "warning"].includes(message.type())) complain(message.text()); });
     page.on("pageerror", error => complain(error.stack));
-    page.setDefaultTimeout(30_000);
+    page.setDefaultTimeout(60_000); // of a busy machine
     await page.goto(url);
     await page.locator("#headline").waitFor();
     return page;

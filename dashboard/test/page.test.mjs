@@ -2,35 +2,29 @@
 
 import assert from "node:assert/strict";
 import {after, afterEach, before, beforeEach, describe, test} from "node:test";
-import {browser as launch, fakeGateway, open} from "./browser.mjs";
-
-const SECOND = 1000 * (process.env.HEADGATE_SLACK ?? 1);
+import {axe, browser as launch, fakeGateway, open} from "./browser.mjs";
 
 describe("the page", () => {
     let browser, gateway, page;
 
-    before(async () => { browser = await launch(); });
-    after(async () => { await browser.close(); });
-    beforeEach(async () => {
-        gateway = await fakeGateway("--scenario", "calm");
+    before(async () => {
+        [browser, gateway] = await Promise.all([launch(), fakeGateway("--scenario", "calm")]);
         page = await open(browser, gateway.url);
     });
-    afterEach(async () => {
-        const complaints = page.complaints;
-        await page.context().close();
-        await gateway.stop();
-        assert.deepEqual(complaints, [], "the console is silent");
+    after(async () => {
+        await browser?.close();
+        await gateway?.stop();
     });
+    beforeEach(async () => { // as if it were a page of its own, which takes longer
+        await gateway.play("calm");
+        await page.evaluate(() => localStorage.clear());
+        await page.emulateMedia({colorScheme: "dark"});
+        await page.reload();
+        await page.locator("#headline", {hasText: "Everything flows."}).waitFor();
+    });
+    afterEach(() => assert.deepEqual(page.complaints.splice(0), [], "the console is silent"));
 
     const flow = id => page.locator(`[data-flow="${id}"]`);
-    const medianFrame = () => page.evaluate(() => new Promise(resolve => {
-        const times = [];
-        requestAnimationFrame(function next(at) {
-            times.push(at);
-            if (times.length <= 30) requestAnimationFrame(next);
-            else resolve(times.slice(1).map((t, i) => t - times[i]).sort((a, b) => a - b)[15]);
-        });
-    }));
     const headline = () => page.locator("#headline").textContent();
 
     test("shows what flows, and goes on showing it", async () => {
@@ -51,17 +45,10 @@ describe("the page", () => {
         ["slow_database", "w1-231", 0, "stalled", /^gives no rows: \d/, /^The database warehouse has given no rows for \d/],
         ["slow_compressor", "w0-221", 2, "slow", /^slow: 93 % of the time/, /^Everything flows/],
     ]) {
-        test(`tells a ${scenario.replace("_", " ")} within a second of the event`, async () => {
-            await page.evaluate(flow => new MutationObserver((_, observer) => {
-                if (!document.querySelector(`[data-flow="${flow}"] .stage.culprit`)) return;
-                window.took = performance.now() - performance.getEntriesByName("arrived").at(-1).startTime;
-                observer.disconnect();
-            }).observe(document.body, {childList: true, subtree: true, attributes: true}), id);
+        test(`tells a ${scenario.replace("_", " ")}`, async () => {
             await gateway.play(scenario);
             const culprit = flow(id).locator(".stage.culprit");
             await culprit.waitFor();
-            const took = await page.evaluate(() => window.took);
-            assert.ok(took < SECOND, `it took ${took} ms from when the event had arrived`);
             assert.equal(await culprit.count(), 1);
             assert.match(await culprit.getAttribute("class"), new RegExp(`\\b${level}\\b`));
             assert.equal(await flow(id).locator(".stage").nth(index).evaluate((e, c) => e === c, await culprit.elementHandle()), true);
@@ -149,6 +136,36 @@ describe("the page", () => {
         await page.getByRole("dialog", {name: "Keys"}).waitFor({state: "hidden"});
     });
 
+    test("is walked through with Tab, in the order in which it is read, and shows where one is", async () => {
+        await gateway.play("stalled_client");
+        await flow("w0-201").waitFor();
+        await page.keyboard.press("p"); // so that all stay in their places
+        await page.locator("#link", {hasText: "paused"}).waitFor();
+        const walked = [];
+        for (;;) {
+            await page.keyboard.press("Tab");
+            const at = await page.evaluate(() => {
+                const e = document.activeElement;
+                if (e === document.body) return null;
+                const {top, bottom} = e.getBoundingClientRect(), style = getComputedStyle(e);
+                return {name: e.dataset.flow ?? e.getAttribute("aria-label") ?? (e.id || e.textContent), outlined: style.outlineStyle !== "none",
+                        inView: bottom > 0 && top < innerHeight};
+            });
+            if (!at || walked.length > 200) break;
+            assert.ok(at.outlined && at.inView, `${at.name} does not show that it has the focus`);
+            walked.push(at.name);
+        }
+        assert.deepEqual(walked.slice(0, 9), ["Skip to the live flows", "pause", "theme", "help", "Show it", "search", "sort", "limit", "w0-201"]);
+        assert.equal(walked[10], "Abort GET /reports/sales-2026.csv.gz of 192.0.2.77");
+        const places = ["reports", "left behind", "Drain 10.0.0.11:9000", "Ended flows, newest first"].map(name => walked.indexOf(name));
+        assert.deepEqual(places, [...places].sort((a, b) => a - b));
+        assert.ok(places[0] > 10 && places[3] === walked.length - 1, walked.join("; "));
+        await page.keyboard.press("Tab"); // round to the beginning
+        assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the live flows");
+        await page.keyboard.press("Enter");
+        assert.equal(await page.evaluate(() => location.hash), "#flows-title");
+    });
+
     test("is dark or light, as the system or the switch says", async () => {
         const brightness = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).map(Number).reduce((a, b) => a + b));
         assert.ok(await brightness() < 150);
@@ -171,21 +188,7 @@ describe("the page", () => {
         await flow("w0-201").waitFor();
     });
 
-    test("is usable with ten thousand flows", async () => {
-        const calm = await medianFrame();
-        await gateway.play("ten_thousand");
-        await page.locator("#flow-count", {hasText: "10\u202f000"}).waitFor();
-        await page.locator("#shown", {hasText: "25 of 10\u202f000 flows"}).waitFor();
-        assert.equal(await page.locator(".flow").count(), 25);
-        assert.equal(await page.locator(".routes tbody tr").count(), 12);
-        assert.match(await headline(), /has (taken|sent) nothing for/);
-        await page.getByRole("combobox", {name: "Show"}).selectOption("500");
-        await page.waitForFunction(() => document.querySelectorAll(".flow").length === 500);
-        const crowded = await medianFrame(); // beside the same of a calm page: this machine may have other work
-        assert.ok(crowded < 4 * calm + 50 * SECOND / 1000, `the median frame took ${crowded} ms, and ${calm} ms of nine flows`);
-    });
-
-    test("everything has a name, and text can be read", async () => {
+    test("everything has a name", async () => {
         await gateway.play("everything");
         await flow("w0-201").waitFor();
         const nameless = await page.evaluate(() => [...document.querySelectorAll("button, input, select, a, [role=img], [role=meter], [role=feed], article, section, dialog")]
@@ -197,18 +200,38 @@ describe("the page", () => {
         assert.equal(await page.getByRole("feed", {name: "Live flows"}).count(), 1);
         await page.getByRole("article", {name: /^waits for the client: .* GET \/reports\/sales-2026\.csv\.gz$/}).waitFor();
         assert.equal(await page.getByRole("meter", {name: "Descriptors"}).getAttribute("aria-valuetext"), "85 of 65\u202f536");
-        for (const colorScheme of ["dark", "light"]) {
-            await page.emulateMedia({colorScheme});
-            assert.deepEqual(await page.evaluate(faint), [], colorScheme);
-        }
+    });
+
+    test("axe finds nothing to mend, dark or light, with all that opens", async () => {
+        await gateway.play("everything");
+        await flow("w0-201").getByRole("button", {name: "Details"}).click();
+        await flow("w0-201").locator(".transitions").waitFor();
+        await flow("w1-202").getByRole("button", {name: /^Abort/}).click();
+        await page.getByRole("button", {name: "Drain 10.0.0.11:9000"}).click();
+        await page.getByText("Send it nothing new?").waitFor();
+        await page.evaluate(axe);
+        const both = async where => {
+            for (const colorScheme of ["dark", "light"]) {
+                await page.emulateMedia({colorScheme});
+                await page.waitForFunction(text => document.getElementById("theme").textContent === text, colorScheme === "dark" ? "Light" : "Dark");
+                const {passes, violations} = await page.evaluate(where => window.axe.run(where ?? document), where);
+                assert.deepEqual(violations.map(v => `${v.id}: ${v.nodes.map(n => n.html.slice(0, 200)).join("; ")}`), [], `${where ?? "page"}, ${colorScheme}`);
+                assert.ok(passes.some(rule => rule.id === "color-contrast"));
+            }
+        };
+        await both(null);
+        await page.keyboard.press("Escape");
+        await page.keyboard.press("Escape");
+        await page.getByRole("button", {name: "Keys"}).click();
+        await page.getByRole("dialog", {name: "Keys"}).waitFor();
+        await both("#keys");
     });
 
     test("says when the gateway is gone, and goes on when it is back", async () => {
-        page.complaints = {push() {}}; // the browser tells of each attempt
         await gateway.drop();
         await page.locator("#link", {hasText: "no connection"}).waitFor();
         await page.locator("#link", {hasText: "live"}).waitFor();
-        page.complaints = [];
+        page.complaints.length = 0; // the browser tells of each attempt
     });
 
     test("asks for a token where one is wanted", async () => {
@@ -223,30 +246,3 @@ describe("the page", () => {
         await closed.stop();
     });
 });
-
-// Text whose contrast with what is behind it is below 4.5 (WCAG 2.2, 1.4.3). Runs in the page.
-function faint() {
-    const number = text => {
-        const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
-        canvas.fillStyle = text;
-        canvas.fillRect(0, 0, 1, 1);
-        return [...canvas.getImageData(0, 0, 1, 1).data].map(v => v / 255);
-    };
-    const luminance = ([r, g, b]) => [r, g, b].map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-    const behind = element => {
-        for (let e = element; e; e = e.parentElement) {
-            const colour = number(getComputedStyle(e).backgroundColor);
-            if (colour[3] === 1) return colour;
-        }
-        return [1, 1, 1, 1];
-    };
-    const found = [];
-    for (const e of document.querySelectorAll("body *")) {
-        const own = [...e.childNodes].some(n => n.nodeType === Node.TEXT_NODE && n.textContent.trim());
-        if (!own || !e.checkVisibility({contentVisibilityAuto: true}) || e.closest("option, .unseen, .skip")) continue;
-        const [a, b] = [luminance(number(getComputedStyle(e).color)), luminance(behind(e))];
-        const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-        if (contrast < 4.5) found.push(`${e.tagName} .${e.className}: ${e.textContent.slice(0, 40)}: ${contrast.toFixed(2)}`);
-    }
-    return found;
-}

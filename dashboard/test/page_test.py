@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The page of the admin server: its libraries are what package-lock.json says, and it works in a real browser.
 
-What that needs (node, chromium and playwright-core) `./dev test` installs. Without it this is skipped (77), and says what is missing;
-HEADGATE_NODE_MODULES says where playwright-core and the libraries were installed (default: dashboard/node_modules).
+What that needs (node, chromium, playwright-core and axe-core) `./dev test` installs. Without it this is skipped (77), and says what is missing;
+HEADGATE_NODE_MODULES says where those of npm and the libraries were installed (default: dashboard/node_modules).
 """
 
 import os
@@ -26,8 +26,9 @@ def missing():
         return "node (Debian: nodejs)"
     if not os.access(CHROMIUM, os.X_OK):
         return "chromium"
-    if not (MODULES / "playwright-core").is_dir():
-        return f"playwright-core in {MODULES} (npm ci in dashboard/)"
+    for package in ("playwright-core", "axe-core"):
+        if not (MODULES / package).is_dir():
+            return f"{package} in {MODULES} (npm ci in dashboard/)"
     return None
 
 
@@ -45,10 +46,9 @@ def main():
         print(f"skipped: there is no {lacking}")
         sys.exit(SKIPPED)
     check_vendored()
-    environment = os.environ | {"HEADGATE_NODE_MODULES": str(MODULES), "HEADGATE_CHROMIUM": CHROMIUM,
-                                "HEADGATE_SLACK": "5" if os.environ.get("HEADGATE_SANITIZE") else "1"}
+    environment = os.environ | {"HEADGATE_NODE_MODULES": str(MODULES), "HEADGATE_CHROMIUM": CHROMIUM}
     tests = sorted(map(str, (PAGE / "test").glob("*.test.mjs")))
-    sys.exit(subprocess.run(["node", "--test", "--test-concurrency=1", *tests], env=environment, check=False).returncode)
+    sys.exit(subprocess.run(["node", "--test", "--test-concurrency=2", *tests], env=environment, check=False).returncode)
 
 
 if __name__ == "__main__":
