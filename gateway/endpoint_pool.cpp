@@ -156,6 +156,7 @@ task<result<socket>> endpoint_pool::open(const proxy_header* from, duration* han
                 co_await connect_tls(*s, *tls_, to_.server_name, options_.connect_timeout, &resumption_);
             if (handshake) *handshake = executor::current().turn_time() - begun;
             if (!shaken) co_return std::unexpected(shaken.error()); // it is there, and is not who it should be
+            ++(tls_resumed(*s) ? shaken_.resumed : shaken_.full);
         }
         co_return std::move(*s);
     }

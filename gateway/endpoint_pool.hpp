@@ -91,6 +91,12 @@ private:
     permit permit_;
 };
 
+// Handshakes of TLS that were completed. Those that went on with an earlier session cost both sides less.
+struct tls_counts {
+    std::uint64_t full = 0;
+    std::uint64_t resumed = 0;
+};
+
 // One endpoint as it is connected to: a configured one, or what a name has been resolved to.
 struct endpoint_target {
     endpoint where{};
@@ -111,9 +117,9 @@ public:
     static constexpr std::size_t nowhere = static_cast<std::size_t>(-1);
 
     endpoint_pool(endpoint_target t, const upstream_options& o, tcp_liveness alive,
-                  std::optional<tls_client_context> tls, resolver& names, upstream_health& health)
+                  std::optional<tls_client_context> tls, resolver& names, upstream_health& health, tls_counts& shaken)
         : to_(std::move(t)), name_(to_.srv.empty() ? to_.where.text() : to_.srv), options_(o), alive_(alive),
-          tls_(std::move(tls)), names_(names), health_(health) {}
+          tls_(std::move(tls)), names_(names), health_(health), shaken_(shaken) {}
     endpoint_pool(const endpoint_pool&) = delete;
     endpoint_pool& operator=(const endpoint_pool&) = delete;
     ~endpoint_pool() { close_idle(); }
@@ -180,6 +186,7 @@ private:
     resolver& names_;
     tls_resumption resumption_;
     upstream_health& health_;
+    tls_counts& shaken_;
     std::size_t place_ = nowhere;
     std::uint64_t token_ = 0;
     ready* when_unused_ = nullptr;

@@ -46,7 +46,8 @@ endpoint_target upstream::target_of(std::size_t from) const {
 }
 
 std::unique_ptr<endpoint_pool> upstream::make_pool(endpoint_target t) {
-    auto e = std::make_unique<endpoint_pool>(std::move(t), config_.options, around_.alive, tls_, names_, health_);
+    auto e = std::make_unique<endpoint_pool>(std::move(t), config_.options, around_.alive, tls_, names_, health_,
+                                             counts_.tls);
     const sticky_cookie_options& o = config_.options.sticky_cookie;
     if (o.enabled())
         e->set_token(keyed_hash(o.secret.empty() ? around_.key : key_of_secret(o.secret),

@@ -37,6 +37,7 @@ struct upstream_counts {
     std::uint64_t fallbacks = 0;
     std::uint64_t ejections = 0;
     std::uint64_t downs = 0; // found by checks
+    tls_counts tls{};
 };
 
 // An endpoint as it is seen by who asks.

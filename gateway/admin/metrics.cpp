@@ -168,6 +168,12 @@ void write_upstreams(exposition& out, const worker_state& s) {
     for (const auto& [name, u] : s.upstreams) out.sample(label("upstream", name), u.counts.fallbacks);
     out.family("headgate_upstream_ejections_total", "counter", "Endpoints that were left alone for their failures.");
     for (const auto& [name, u] : s.upstreams) out.sample(label("upstream", name), u.counts.ejections);
+    out.family("headgate_upstream_tls_handshakes_total", "counter",
+               "TLS handshakes with upstreams, by whether they went on with an earlier session.");
+    for (const auto& [name, u] : s.upstreams) {
+        out.sample(label("upstream", name) + R"(,resumed="no")", u.counts.tls.full);
+        out.sample(label("upstream", name) + R"(,resumed="yes")", u.counts.tls.resumed);
+    }
     out.family("headgate_upstream_circuit_open", "gauge", "Whether nothing is sent to the upstream for its failures.");
     for (const auto& [name, u] : s.upstreams)
         out.sample(label("upstream", name), u.circuit == circuit_breaker::state::open ? 1 : 0);

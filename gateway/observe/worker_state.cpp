@@ -38,6 +38,8 @@ void upstream_state::add(const upstream_state& o) {
     counts.fallbacks += o.counts.fallbacks;
     counts.ejections += o.counts.ejections;
     counts.downs += o.counts.downs;
+    counts.tls.full += o.counts.tls.full;
+    counts.tls.resumed += o.counts.tls.resumed;
     for (const endpoint_state& e : o.endpoints) {
         const auto same = std::ranges::find(endpoints, e.address, &endpoint_state::address);
         if (same == endpoints.end()) {

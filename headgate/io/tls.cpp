@@ -77,6 +77,13 @@ bool expect_server(SSL* ssl, std::string server_name) {
            X509_VERIFY_PARAM_set1_host(p, name.data(), name.size()) == 1;
 }
 
+void offer(SSL* ssl, tls_resumption& from) noexcept {
+    if (SSL_SESSION* s = from.take()) {
+        SSL_set_session(ssl, s); // it counts its references
+        SSL_SESSION_free(s);
+    }
+}
+
 } // namespace
 
 task<result<void>> accept_tls(socket& s, tls_server_context with, duration limit) {
@@ -95,14 +102,12 @@ task<result<void>> connect_tls(socket& s, tls_client_context with, std::string s
     handle ssl = make_ssl(with);
     if (!ssl) co_return std::unexpected(detail::take_openssl_error());
     if (!expect_server(ssl.get(), std::move(server_name))) co_return std::unexpected(detail::take_openssl_error());
-    if (resume && resume->session()) SSL_set_session(ssl.get(), resume->session());
+    if (resume) offer(ssl.get(), *resume);
     SSL_set_connect_state(ssl.get());
-    co_return co_await shake_hands(s, attach(s, std::move(ssl), resume), end);
-}
-
-void tls_resumption::keep(ssl_session_st* owned) noexcept {
-    SSL_SESSION_free(session_);
-    session_ = owned;
+    tls_session& t = attach(s, std::move(ssl), resume);
+    result<void> shaken = co_await shake_hands(s, t, end);
+    if (shaken && resume) t.keep_accepted();
+    co_return shaken;
 }
 
 namespace {
@@ -163,10 +168,23 @@ tls_facts detail::tls_session::facts() const {
     SSL_get0_alpn_selected(ssl_, &protocol, &size);
     f.protocol.assign(reinterpret_cast<const char*>(protocol), size);
     if (const char* name = SSL_get_servername(ssl_, TLSEXT_NAMETYPE_host_name)) f.server_name = name;
-    f.resumed = SSL_session_reused(ssl_) == 1;
+    f.resumed = resumed();
     if (const X509* certificate = SSL_get0_peer_certificate(ssl_))
         f.peer = tls_peer{.subject = subject_of(certificate), .names = names_of(certificate)};
     return f;
+}
+
+bool detail::tls_session::resumed() const noexcept { return SSL_session_reused(ssl_) == 1; }
+
+// A session of TLS 1.2 that the server has not replaced may be used again.
+void detail::tls_session::keep_accepted() noexcept {
+    if (!resumed() || kept_ || SSL_version(ssl_) != TLS1_2_VERSION) return;
+    if (SSL_SESSION* same = SSL_get1_session(ssl_)) resume_->keep(same);
+}
+
+bool tls_resumed(const socket& s) noexcept {
+    const auto* session = dynamic_cast<const detail::tls_session*>(s.state().layer.get());
+    return session && session->resumed();
 }
 
 std::optional<tls_facts> tls_facts_of(const socket& s) {

@@ -4,6 +4,7 @@
 #include <headgate/io/socket.hpp>
 #include <headgate/io/tls_context.hpp>
 #include <headgate/io/tls_error.hpp>
+#include <headgate/io/tls_resumption.hpp>
 
 #include <optional>
 #include <string>
@@ -28,7 +29,8 @@ namespace headgate {
 task<result<void>> accept_tls(socket& s, tls_server_context with, duration limit);
 
 // Speaks TLS as a client to `server_name`, a DNS name or an IP address, which the server's certificate must have.
-// `resume`, if given, is used and kept up to date. Otherwise as above.
+// `resume`, if given, may give a session to offer, and gets those that the server sends, also later. If that does not
+// take it, the handshake is a full one. Otherwise as above.
 task<result<void>> connect_tls(socket& s, tls_client_context with, std::string server_name, duration limit,
                                tls_resumption* resume = nullptr);
 
@@ -50,5 +52,7 @@ struct tls_facts {
 
 // None for a plain socket. Made anew each time.
 std::optional<tls_facts> tls_facts_of(const socket& s);
+// Whether the connection goes on with an earlier session.
+bool tls_resumed(const socket& s) noexcept;
 
 } // namespace headgate

@@ -10,10 +10,7 @@ using detail::tls_context_details;
 
 // Takes over the session if there is somebody to keep it for.
 int keep_session(SSL* ssl, SSL_SESSION* s) {
-    const auto* session = static_cast<const detail::tls_session*>(SSL_get_app_data(ssl));
-    if (!session->resume()) return 0;
-    session->resume()->keep(s);
-    return 1;
+    return static_cast<detail::tls_session*>(SSL_get_app_data(ssl))->keep(s) ? 1 : 0;
 }
 
 std::expected<void, tls_load_error> load_trusted(SSL_CTX* ctx, tls_context_details& d, const std::string& path) {

@@ -9,7 +9,6 @@
 #include <vector>
 
 struct ssl_ctx_st;
-struct ssl_session_st;
 
 namespace headgate {
 
@@ -135,23 +134,6 @@ public:
 
 private:
     using tls_context::tls_context;
-};
-
-// The last session with a server, so that the next connection to it costs less. Belongs to whoever connects, one for
-// each context and server name; must outlive the connections made with it.
-class tls_resumption {
-public:
-    tls_resumption() = default;
-    tls_resumption(const tls_resumption&) = delete;
-    tls_resumption& operator=(const tls_resumption&) = delete;
-    ~tls_resumption() { keep(nullptr); }
-
-    // Takes over a session, in place of the one that is there.
-    void keep(ssl_session_st* owned) noexcept;
-    ssl_session_st* session() const noexcept { return session_; }
-
-private:
-    ssl_session_st* session_ = nullptr;
 };
 
 } // namespace headgate

@@ -271,6 +271,62 @@ TEST_F(tls_context_test, TicketsMayBeLeftOut) {
     EXPECT_EQ(run(visit(server, client, &kept)), "full");
 }
 
+TEST_F(tls_context_test, ASessionIsOfferedOnceAndReplaced) {
+    const auto server = files.server();
+    const auto client = files.client();
+    tls_resumption kept;
+    EXPECT_EQ(run(visit(server, client, &kept)), "full");
+    EXPECT_EQ(kept.size(), 2u) << "two tickets come with a full handshake";
+    EXPECT_EQ(run(visit(server, client, &kept)), "resumed");
+    EXPECT_EQ(kept.size(), 2u) << "one was used, and one came";
+}
+
+TEST_F(tls_context_test, NoMoreSessionsAreKeptThanMayBe) {
+    tls_resumption kept;
+    EXPECT_EQ(run(visit(files.server(), files.client(), &kept)), "full");
+    SSL_SESSION* const newest = kept.take();
+    for (std::size_t i = 0; i < 3 * tls_resumption::sessions_max; ++i) {
+        SSL_SESSION_up_ref(newest);
+        kept.keep(newest);
+    }
+    EXPECT_EQ(kept.size(), tls_resumption::sessions_max);
+    SSL_SESSION_free(newest);
+}
+
+TEST_F(tls_context_test, AnOldSessionIsNotOffered) {
+    for (const auto version : {TLS1_3_VERSION, TLS1_2_VERSION}) {
+        const auto server = files.server();
+        const auto client = files.client();
+        SSL_CTX_set_max_proto_version(client.native(), version);
+        tls_resumption kept;
+        EXPECT_EQ(run(visit(server, client, &kept)), "full");
+        while (kept.size() > 1) SSL_SESSION_free(kept.take());
+        SSL_SESSION* const s = kept.take();
+        SSL_SESSION_set_time(s, SSL_SESSION_get_time(s) - 13 * 3600);
+        kept.keep(s);
+        EXPECT_EQ(kept.take(), nullptr);
+        EXPECT_EQ(kept.size(), 0u);
+    }
+}
+
+TEST_F(tls_context_test, SessionsOfAnotherCertificateAreForgotten) {
+    const auto client = files.client();
+    tls_resumption kept;
+    EXPECT_EQ(run(visit(files.server(), client, &kept)), "full");
+    EXPECT_EQ(kept.size(), 2u);
+    EXPECT_EQ(run(visit(files.server(), client, &kept)), "full") << "it has a new certificate and new keys";
+    EXPECT_EQ(kept.size(), 2u) << "the one that was left of the first two is gone";
+}
+
+TEST_F(tls_context_test, ASessionEndsWithTheCertificate) {
+    const auto server = files.server({.certificates = {files.issue("old", {.valid_until = -10})}});
+    const auto client = files.client({.insecure_accept_any_certificate = true});
+    tls_resumption kept;
+    EXPECT_EQ(run(visit(server, client, &kept)), "full");
+    EXPECT_EQ(kept.size(), 2u);
+    EXPECT_EQ(run(visit(server, client, &kept)), "full");
+}
+
 TEST_F(tls_context_test, AResumedSessionKnowsItsClient) {
     const auto alice = files.issue("alice", {.subject = "alice"});
     const auto server =

@@ -31,11 +31,18 @@ public:
     std::error_code end() override;
 
     tls_facts facts() const;
+    bool resumed() const noexcept;
+    // After the handshake of a client that resumes.
+    void keep_accepted() noexcept;
 
     // What OpenSSL calls: bytes that it wants to send, and to receive (-EAGAIN, as the system).
     void put(std::string_view bytes) noexcept;
     ssize_t take(char* to, std::size_t bytes) noexcept;
-    tls_resumption* resume() const noexcept { return resume_; }
+    // Takes over a session that the server has sent, if there is somebody to keep it for.
+    bool keep(ssl_session_st* sent) noexcept {
+        if (resume_) resume_->keep(sent), kept_ = true;
+        return resume_ != nullptr;
+    }
 
 private:
     std::error_code fail(int result) noexcept;
@@ -53,6 +60,7 @@ private:
     bool ending_ = false;        // ours is said
     bool ended_ = false;         // and the descriptor's direction is ended
     bool gathering_ = false;     // more is coming: nothing is sent yet
+    bool kept_ = false;          // the server has sent a session
     chunk out_;                  // encrypted, not yet taken by the system
     std::size_t out_begin_ = 0;
     std::size_t out_end_ = 0;

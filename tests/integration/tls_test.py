@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 import unittest
+import urllib.request
 
 from support import BINARY, RunCase, eventually, free_port
 
@@ -283,10 +284,10 @@ class ToUpstreams(TlsCase):
             self.gateway.stop()
             thread.join(5)
 
-    def serve_tls(self, pem, key, *flags):
+    def serve_tls(self, pem, key, *flags, port=None):
         """openssl s_server, which answers each request with a page of its own."""
-        port = free_port()
-        server = subprocess.Popen(["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", pem, "-key", key, "-www", "-quiet", *flags],
+        port = port or free_port()
+        self.server = server = subprocess.Popen(["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", pem, "-key", key, "-www", "-quiet", *flags],
                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(server.wait, 10)
         self.addCleanup(server.send_signal, signal.SIGKILL)
@@ -296,7 +297,6 @@ class ToUpstreams(TlsCase):
 
         eventually(listening, 10)
         return port
-
 
     def to(self, port, tls):
         return self.listener() + f"routes: [{{proxy: {{upstream: a}}}}]\nupstreams: {{a: {{endpoints: ['127.0.0.1:{port}'], tls: {tls}}}}}\n"
@@ -314,6 +314,66 @@ class ToUpstreams(TlsCase):
         for _ in range(20):
             self.assertEqual(self.client().exchange().status, 200)
         self.assertNotIn(said % good, self.gateway.errors)
+
+    def handshake(self):
+        """How the connection for one more request began, as the upstream tells it."""
+        answer = self.client().exchange()
+        self.assertEqual(answer.status, 200)
+        found = re.search(rb"^(New|Reused), TLSv1", answer.data, re.M)
+        self.assertTrue(found, answer.data)
+        return found[1].decode()
+
+    def counted(self):
+        """Handshakes in the metrics: full and resumed ones."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        return tuple(int(re.search(rf'^headgate_upstream_tls_handshakes_total{{upstream="a",resumed="{r}"}} (\d+)$', text, re.M)[1])
+                     for r in ("no", "yes"))
+
+    def test_sessions_are_resumed(self):
+        self.admin_port = free_port()
+        for version in ("-tls1_3", "-tls1_2"):
+            port = self.serve_tls(*self.www, version)
+            text = self.to(port, f"{{ca: {self.ca.pem}}}") + f"admin: {{address: '127.0.0.1:{self.admin_port}'}}\n"
+            self.run_with(text, workers=1)
+            self.assertEqual([self.handshake() for _ in range(4)], ["New", "Reused", "Reused", "Reused"], version)
+            self.assertEqual(self.counted(), (1, 3), version)
+            self.gateway.stop()
+
+    def test_a_ticket_that_is_refused_costs_nothing_else(self):
+        """The upstream starts anew: with other keys for its tickets, then with another certificate."""
+        for version in ("-tls1_3", "-tls1_2"):
+            port = self.serve_tls(*self.www, version)
+            self.run_with(self.to(port, f"{{ca: {self.ca.pem}}}"), workers=1)
+            self.assertEqual([self.handshake() for _ in range(2)], ["New", "Reused"], version)
+            for identity in (self.www, self.ca.issue("renewed", "renewed", ["IP:127.0.0.1"])):
+                self.server.kill()
+                self.server.wait(10)
+                self.serve_tls(*identity, version, port=port)
+                self.assertEqual([self.handshake() for _ in range(3)], ["New", "Reused", "Reused"], version)
+            self.server.kill()
+            self.server.wait(10)
+            self.serve_tls(*self.wild, version, port=port)
+            self.assertEqual(self.client().exchange().status, 502, "a full handshake again, with somebody else")
+            self.gateway.stop()
+
+    def test_an_upstream_without_tickets(self):
+        port = self.serve_tls(*self.www, "-tls1_3", "-num_tickets", "0")
+        self.run_with(self.to(port, f"{{ca: {self.ca.pem}}}"), workers=1)
+        self.assertEqual([self.handshake() for _ in range(3)], ["New"] * 3)
+
+    def test_no_session_outlives_a_change_of_the_settings(self):
+        port = self.serve_tls(*self.www)
+        self.run_with(self.to(port, f"{{ca: {self.ca.pem}}}"), workers=1)
+        self.assertEqual([self.handshake() for _ in range(2)], ["New", "Reused"])
+        self.reload(self.to(port, f"{{ca: {self.ca.pem}, server_name: www.example.org}}"), workers=1)
+        self.assertEqual([self.handshake() for _ in range(2)], ["New", "Reused"])
+        os.utime(self.ca.pem)
+        self.reload(self.to(port, f"{{ca: {self.ca.pem}, server_name: www.example.org}}"), workers=1)
+        self.assertEqual([self.handshake() for _ in range(2)], ["New", "Reused"], "whom to trust was read again")
+        other = Authority(self.folder, "other")
+        self.reload(self.to(port, f"{{ca: {other.pem}, server_name: www.example.org}}"), workers=1)
+        self.assertEqual(self.client().exchange().status, 502, "a session would have been accepted")
 
     def test_verified_and_not(self):
         pem, key = self.www
