@@ -41,7 +41,8 @@ private:
 
 struct tcp_liveness;
 
-// What comes after a write. `more`: more bytes, or the end, and that at once, so that the system may send both together.
+// What comes after a write. `more`: more bytes, or the end, and that at once, so that the system may send both
+// together.
 enum class followed_by : std::uint8_t { anything, more };
 
 namespace detail {

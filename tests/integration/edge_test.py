@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 from support import BINARY, SLACK, HeldCase, RunCase, eventually, named, response
 
@@ -350,8 +351,9 @@ class Bandwidth(EdgeCase):
         def download():
             for client in clients:
                 client.request()
-            for client in clients:
-                self.assertEqual(len(client.response().data), 500_000)
+            with ThreadPoolExecutor(len(clients)) as readers:
+                for answer in readers.map(lambda client: client.response(), clients):
+                    self.assertEqual(len(answer.data), 500_000)
 
         self.took(500_000, 1_000_000, download)
 
