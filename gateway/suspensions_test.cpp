@@ -104,8 +104,8 @@ task<> answer_each(stage* at, std::size_t after, std::vector<std::string> texts)
     }
     co_await hear(&s, SIZE_MAX);
 }
-task<> answer(stage* at, std::size_t after, std::string text, std::size_t times = 1) {
-    return answer_each(at, after, std::vector(times, std::move(text)));
+task<> answer(stage* at, std::size_t after, const std::string& text, std::size_t times = 1) {
+    return answer_each(at, after, std::vector(times, text));
 }
 
 task<std::optional<accepted>> first_client(stage* at) {
