@@ -5,8 +5,11 @@ What is done once in a while, such as growing a buffer, does not count.
 """
 
 import json
+import os
 import subprocess
 import sys
+
+SANITIZED = bool(os.environ.get("HEADGATE_SANITIZE"))  # then no frame is used again
 
 wrong = []
 costs = {}
@@ -14,7 +17,7 @@ for path in ("request", "logged", "traced"):
     done = subprocess.run([sys.argv[1], path, "20000"], capture_output=True, text=True, check=True, timeout=100)
     costs[path] = json.loads(done.stdout)
     for what in ("allocations", "reads", "writes", "other_calls"):
-        if abs(costs[path][what] - (0 if what == "allocations" else costs["request"][what])) > 0.01:
+        if abs(costs[path][what] - (0 if what == "allocations" and not SANITIZED else costs["request"][what])) > 0.01:
             wrong.append(f"{path}: {costs[path][what]} {what} of each")
 print(json.dumps(costs))
 sys.exit("\n".join(wrong) or 0)
