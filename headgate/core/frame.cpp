@@ -24,7 +24,7 @@ constexpr bool recycle = true;
 // Sizes that the system's allocator gives without waste: it puts 8 bytes before each block and aligns to 16.
 constexpr std::size_t step = 16;
 constexpr std::size_t least = 8;
-constexpr std::size_t classes = 256; // up to 4 KiB
+constexpr std::size_t classes = 512; // up to 8 KiB
 
 struct free_frame_link {
     free_frame_link* next;

@@ -120,7 +120,7 @@ void kernel_share::too_slow() noexcept {
 
 std::size_t kernel_share::slice() const noexcept {
     if (is_ == pace::fast || bytes_max_ == 0) return std::numeric_limits<std::size_t>::max();
-    return is_ == pace::slow ? bytes_max_ / 8 : bytes_max_ / 2;
+    return bytes_max_ / 8;
 }
 
 void kernel_share::end() noexcept {

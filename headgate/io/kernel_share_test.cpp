@@ -88,7 +88,7 @@ TEST_F(kernel_share_test, AStreamBeginsWithBoundsAndLeavesNone) {
         kernel_share s(bytes_max);
         begin(s);
         expect_bounds();
-        EXPECT_EQ(s.slice(), bytes_max / 2) << "it is not slow yet";
+        EXPECT_EQ(s.slice(), bytes_max / 8);
     }
     EXPECT_FALSE(locked());
     EXPECT_EQ(unsent_max(), 0);
@@ -143,7 +143,7 @@ TEST_F(kernel_share_test, ManyShortWaitsMakeAStreamSlow) {
     kernel_share s(bytes_max);
     begin(s);
     s.moved(to.state(), 1 << 20, 150ms);
-    EXPECT_EQ(s.slice(), bytes_max / 8);
+    EXPECT_FALSE(s.impatient()) << "it is known to be slow";
 }
 
 TEST_F(kernel_share_test, TheNextConnectionOfTheSameNumberIsLeftAlone) {

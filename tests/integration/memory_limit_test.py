@@ -82,7 +82,7 @@ class Squeezed(GatewayCase):
         with control_group(3 * LIMIT) as (group, most), contextlib.ExitStack() as ending:
             ending.callback(self.setUp)
             ending.callback(self.tearDown)
-            crowd = self.stalled(600, "--splice-pipes-max", "0", group=group)
+            crowd = self.stalled(200, "--splice-pipes-max", "0", group=group)
             self.assertLessEqual(self.all_blocked()["memory"], LIMIT)
             crowd.receive(MIB)
             self.assertIsNone(self.gateway.process.poll())
