@@ -78,10 +78,8 @@ std::optional<flow_page> joined(std::vector<std::optional<flow_page>> pages, con
         }
     }
     if (!any) return std::nullopt;
-    std::ranges::sort(all.flows, [&](const flow_view& a, const flow_view& b) {
-        const double left = sort_key(a, q.sort);
-        const double right = sort_key(b, q.sort);
-        return left != right ? left > right : std::tie(a.worker, a.number) < std::tie(b.worker, b.number);
+    std::ranges::sort(all.flows, [](const flow_view& a, const flow_view& b) {
+        return a.rank != b.rank ? a.rank > b.rank : std::tie(a.worker, a.number) < std::tie(b.worker, b.number);
     });
     if (all.flows.size() > q.limit) all.flows.resize(q.limit);
     for (auto& [name, r] : routes) all.routes.push_back(std::move(r));

@@ -40,6 +40,7 @@ struct lane_view {
 struct flow_view {
     std::uint64_t number = 0;
     std::size_t worker = 0; // set by who asks
+    std::int64_t rank = 0;  // in the order asked for the greatest is first
     flow_labels of{};
     flow_kind kind{};
     flow_phase phase{};
@@ -117,9 +118,6 @@ struct flow_page {
     std::vector<route_totals> routes{}; // of all flows
     std::vector<flow_view> flows{};     // the first `limit` of those that matched, in any order
 };
-
-// By what flows are sorted, the largest first.
-double sort_key(const flow_view& f, flow_order order) noexcept;
 
 flow_view view_of(const live_flow& f, time_point now);
 

@@ -22,12 +22,13 @@ bool matches(const flow_query& q, const live_flow& f) {
            client.contains(q.search);
 }
 
-std::int64_t key_of(const live_flow& f, flow_order order, duration stalled, time_point now) {
+// What lasts is compared as of `asked`: a flow is not older because it was looked at later.
+std::int64_t rank_of(const live_flow& f, flow_order order, duration stalled, time_point asked, time_point now) {
     switch (order) {
-    case flow_order::stalled: return stalled.count();
+    case flow_order::stalled: return stalled == duration::zero() ? 0 : (stalled - (now - asked)).count();
     case flow_order::held: return static_cast<std::int64_t>(f.held().held);
-    case flow_order::age: return (now - f.begun()).count();
-    case flow_order::hold: return f.hold_time(now).value_or(duration(-1)).count();
+    case flow_order::age: return (asked - f.begun()).count();
+    case flow_order::hold: return f.hold_time(asked).value_or(duration(-1)).count();
     case flow_order::bytes: {
         const flow_facts is = f.facts();
         return static_cast<std::int64_t>(is.up + is.down);
@@ -55,7 +56,7 @@ private:
 };
 
 struct candidate {
-    std::int64_t key;
+    std::int64_t rank;
     std::uint64_t number;
 };
 
@@ -74,6 +75,7 @@ struct findings {
     std::map<std::string, route_totals, std::less<>> routes{};
     std::vector<uncounted> sums{};
     std::size_t total = 0;
+    const time_point asked = executor::current().now();
 
     void look_at(const live_flow& f, const flow_query& q, bool with_sums, time_point now) {
         const auto v = f.verdict(now);
@@ -92,13 +94,13 @@ struct findings {
             const flow_facts is = f.facts();
             sums.push_back({.number = f.number(), .route = &r, .waits = f.waits(now), .up = is.up, .down = is.down});
         }
-        if (matches(q, f)) found.push_back({key_of(f, q.sort, stalled, now), f.number()});
+        if (matches(q, f)) found.push_back({rank_of(f, q.sort, stalled, asked, now), f.number()});
     }
 
     // The first `limit`, by their numbers. Of two alike the older one is first.
     void choose(std::size_t limit) {
         const auto before = [](const candidate& a, const candidate& b) {
-            return a.key != b.key ? a.key > b.key : a.number < b.number;
+            return a.rank != b.rank ? a.rank > b.rank : a.number < b.number;
         };
         if (found.size() > limit) {
             std::ranges::nth_element(found, found.begin() + static_cast<std::ptrdiff_t>(limit), before);
@@ -156,6 +158,7 @@ task<flow_page> survey(const flow_registry* of, flow_query q, bool sums) {
             whole = !s.over();
             if (!whole) return false;
             page.flows.push_back(view_of(f, s.now()));
+            page.flows.back().rank = wanted->rank;
             return ++wanted != all.found.cend();
         });
         if (whole) break;
@@ -168,17 +171,6 @@ task<flow_page> survey(const flow_registry* of, flow_query q, bool sums) {
         page.routes.push_back(std::move(r));
     }
     co_return page;
-}
-
-double sort_key(const flow_view& f, flow_order order) noexcept {
-    switch (order) {
-    case flow_order::stalled: return static_cast<double>(f.stalled.count());
-    case flow_order::held: return static_cast<double>(f.held.held);
-    case flow_order::age: return static_cast<double>(f.age.count());
-    case flow_order::hold: return f.hold ? static_cast<double>(f.hold->count()) : -1;
-    case flow_order::bytes: return static_cast<double>(f.of.up_bytes + f.of.down_bytes);
-    }
-    return 0;
 }
 
 } // namespace headgate::gateway

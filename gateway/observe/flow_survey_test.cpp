@@ -85,6 +85,17 @@ TEST_F(flow_survey, TheFirstInOrderAreThoseOfAll) {
     EXPECT_EQ(numbers, (std::set<std::uint64_t>{4, 701, 2001}));
 }
 
+TEST_F(flow_survey, WhoIsLookedAtLaterIsNotOlder) {
+    const answer& seen = start({.sort = flow_order::age, .limit = 3});
+    ASSERT_FALSE(seen.page);
+    sim().os.wait({}, 5ms); // something else takes its time
+    sim().advance(1ms);
+    ASSERT_TRUE(seen.page);
+    std::set<std::uint64_t> numbers;
+    for (const flow_view& f : seen.page->flows) numbers.insert(f.number);
+    EXPECT_EQ(numbers, (std::set<std::uint64_t>{1, 2, 3}));
+}
+
 TEST_F(flow_survey, FlowsMayComeAndGoMeanwhile) {
     const answer& seen = start({.sort = flow_order::bytes, .limit = 100});
     ASSERT_FALSE(seen.page);
