@@ -153,7 +153,7 @@ describe("the page of a real gateway", () => {
     test("shows who has not sent a head yet, which belongs to no route", async () => {
         await Promise.all(["/silent", "/silent"].map(target => client(gateway.port, target)));
         await Promise.all([1, 2].map(() => client(gateway.port, "/unfinished", {headers: "Unfinished: ", answered: false})));
-        await page.locator(".routes tbody tr", {hasText: "none yet"}).locator("td", {hasText: /^2$/}).waitFor();
+        await page.locator(".routes tbody tr", {hasText: "none yet"}).locator("td:nth-child(3)", {hasText: /^2$/}).waitFor();
         await page.locator(".flow", {hasText: "no route yet"}).first().waitFor();
     });
 
