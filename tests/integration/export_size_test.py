@@ -14,7 +14,6 @@ import time
 import unittest
 
 from support import SANITIZED, Crowd, RunCase, eventually, request
-from support.case import LeakCheck
 from support.postgres import PROGRAMS, Postgres
 
 MIB = 1 << 20
@@ -72,12 +71,6 @@ routes:
 """, workers=1)
         self.assertEqual(self.client().exchange("GET", "/exports/x.csv?n=1").status, 200)
         self.rest_is_now()
-
-    def rest_is_now(self):
-        """Connections to the database that are kept are no leak."""
-        self._close_clients()
-        self._clients.clear()
-        self.leaks = eventually(lambda: LeakCheck(self.gateway, 1), 5, "the gateway is at rest")
 
     def active(self):
         return int(self.server.sql("select count(*) from pg_stat_activity where state <> 'idle' and pid <> pg_backend_pid() "

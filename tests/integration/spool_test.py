@@ -13,7 +13,7 @@ import time
 import unittest
 from pathlib import Path
 
-from support import BINARY, SANITIZED, Crowd, Cut, LeakCheck, RunCase, eventually, free_port, request
+from support import BINARY, SANITIZED, Crowd, Cut, RunCase, eventually, free_port, request
 from support.peers import NGINX, nginx, nginx_http
 from tls_test import TlsCase
 
@@ -77,12 +77,6 @@ class SpoolCase(RunCase):
             except FileNotFoundError:
                 pass
         return taken
-
-    def rest_is_now(self):
-        """nginx goes on, so connections to it that are kept are no leak; from here on there are no more of them."""
-        self._close_clients()
-        self._clients.clear()
-        self.leaks = eventually(lambda: LeakCheck(self.gateway, 1), 5, "the gateway is at rest")
 
 
 @unittest.skipUnless(NGINX, "nginx is not installed")

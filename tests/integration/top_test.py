@@ -133,7 +133,7 @@ class Top(FakeCase):
         t = self.top()
         t.wait_for(r"^Everything flows\.$")
         t.type("\x1a")
-        eventually(lambda: (t.read(0.1), t.restored())[1], 10 * SLACK, "Ctrl-Z gives the terminal back")
+        eventually(lambda: (t.read(0.1), t.restored() and t.stopped())[1], 10 * SLACK, "Ctrl-Z gives the terminal back")
         t.signal(signal.SIGCONT)
         t.wait_for(r"^Everything flows\.$")
         self.assertTrue(t.alternate)

@@ -7,7 +7,8 @@ from .gateway import BINARY, SANITIZED, Gateway, LogLine
 from .listener import full_listener
 from .message import ProtocolError, RequestHead, ResponseHead, chunk, request, response
 from .origin import Connection, Origin
-from .run_case import RunCase, free_port, named
+from .ports import free_port
+from .run_case import RunCase, named
 from .swarm import Crowd, Swarm
 from .wait import eventually
 from .wire import Body, Cut, End, Wire

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 
+from .ports import free_port
 from .wait import eventually
 
 PROGRAM = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
@@ -58,9 +59,7 @@ class Nginx:
         with open(f"{root}/files/huge.bin", "wb") as file:
             file.truncate(1 << 30)
         for _ in range(5):
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                self.port = free.getsockname()[1]
+            self.port = free_port()
             with open(f"{root}/nginx.conf", "w", encoding="ascii") as file:
                 file.write(CONFIGURATION.format(root=root, port=self.port))
             self.process = subprocess.Popen([PROGRAM, "-p", root, "-c", f"{root}/nginx.conf", "-e", f"{root}/error.log"],

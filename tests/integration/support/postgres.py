@@ -4,9 +4,10 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
+
+from .ports import free_port
 
 PROGRAMS = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name), default=None)
 
@@ -20,9 +21,7 @@ class Postgres:
     def __init__(self, settings=""):
         """`settings` are more options of the server, like "-c name=value"."""
         self.folder = pathlib.Path(tempfile.mkdtemp())
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.source = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
         if os.geteuid() == 0:
             shutil.chown(self.folder, "postgres")

@@ -98,6 +98,10 @@ class Terminal:
         """Whether the terminal is as it was before."""
         return termios.tcgetattr(self.slave) == self.before and self.cursor and not self.alternate
 
+    def stopped(self):
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "T"
+
     def signal(self, number):
         os.killpg(self.process.pid, number)
 
