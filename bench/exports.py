@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "tests" / "integration" / "support"))
+sys.path.append(str(ROOT / "tests" / "integration"))
 from kernel import children_of, cpu_of, cpu_of_ended  # noqa: E402
-from postgres import PROGRAMS, Postgres  # noqa: E402
 from proxies import Node, Unavailable  # noqa: E402
 from scenarios import Measured, Sample, Scenario  # noqa: E402
+from support.postgres import PROGRAMS, Postgres  # noqa: E402
 
 ROWS = 1_000_000
 TABLE = """
