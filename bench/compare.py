@@ -87,7 +87,10 @@ class Bench:
     def subjects(self, scenario):
         """What is measured in a scenario: the proxies, and the limits they are compared with. None is no proxy."""
         found = [None] if "direct" in scenario.limits else []
-        found += [Headgate(self.options.headgate)] + [PEERS[name]() for name in self.options.peers]
+        found += [Headgate(self.options.headgate)]
+        if self.options.before:
+            found += [Headgate(self.options.before, "before")]
+        found += [PEERS[name]() for name in self.options.peers]
         found += [Relay(str(self.options.tools / "relay"), how) for how in ("splice", "copy")
                   if f"{how} relay" in scenario.limits]
         return found
@@ -183,6 +186,7 @@ def parse_arguments():
     parser.add_argument("--load-core", type=int, default=cores[-1], help="default: the last")
     parser.add_argument("--headgate", default=os.environ.get("HEADGATE_BIN", str(release / "headgate")),
                         metavar="PROGRAM", help="default: $HEADGATE_BIN, or the release build")
+    parser.add_argument("--before", metavar="PROGRAM", help="another build of headgate, to compare with as with a peer")
     parser.add_argument("--tools", type=Path, metavar="FOLDER", help="where the load tools were built")
     options = parser.parse_args()
     if options.quick:
@@ -222,7 +226,7 @@ def main():
         bench.start_origin()
         for scenario in SCENARIOS:
             if scenario.name in options.scenarios:
-                results[scenario.name] = scenario.run(bench) if scenario.mode is None else bench.run(scenario)
+                results[scenario.name] = scenario.run(bench) if hasattr(scenario, "run") else bench.run(scenario)
     except KeyboardInterrupt:
         say("bench: interrupted; what was measured so far:")
     finally:

@@ -64,8 +64,8 @@ class Proxy:
         """The command line, after writing what it needs into self.folder. Unavailable if it has no such mode."""
         raise NotImplementedError
 
-    def start(self, mode, listen, origin, core):
-        """Starts it, pinned to `core`, and waits until it accepts connections."""
+    def start(self, mode, listen, origin, *cores):
+        """Starts it, pinned to `cores`, and waits until it accepts connections."""
         if mode not in self.modes:
             raise Unavailable("does not do this")
         if port_is_open(listen):
@@ -77,7 +77,7 @@ class Proxy:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env=os.environ | self.environment(),
-                preexec_fn=lambda: os.sched_setaffinity(0, {core}))
+                preexec_fn=lambda: os.sched_setaffinity(0, cores))
             log.close()
             self.wait_until_open(listen)
         except Exception:
@@ -122,7 +122,7 @@ def plain(mode):
 
 
 HEADGATE = """
-server: {{workers: 1, access_log: false, connections_max: {connections}, {settings}}}
+server: {{workers: {workers}, access_log: false, connections_max: {connections}, {settings}}}
 listeners:
   - name: web
     address: "{listen}"
@@ -139,9 +139,9 @@ class Headgate(Proxy):
     name = "headgate"
     settings = {"bulk": "stream_buffer: 512KiB"}
 
-    def __init__(self, program):
+    def __init__(self, program, name="headgate", workers=1):
         super().__init__()
-        self.program = program
+        self.program, self.name, self.workers = program, name, workers
 
     def find(self):
         if not os.access(self.program, os.X_OK):
@@ -158,7 +158,7 @@ class Headgate(Proxy):
         if mode.startswith("tls"):
             tls = f"tls: {{certificates: [{{certificate: {self.tls[0]}, key: {self.tls[1]}}}]}}"
         matches = [f"match: {{path_prefix: /r/{i}/}}, " for i in range(ROUTES)] if mode == "routes" else [""]
-        text = HEADGATE.format(connections=connections_max(), settings=self.settings_of(mode), listen=listen,
+        text = HEADGATE.format(workers=self.workers, connections=connections_max(), settings=self.settings_of(mode), listen=listen,
                                origin=origin, tls=tls)
         text += "".join(f"  - {{{match}proxy: {{upstream: origin}}}}\n" for match in matches)
         return [self.find(), "run", "-c", self.write("headgate.yaml", text)]

@@ -138,7 +138,7 @@ def command():
     words = ["./dev", "bench"]
     skip = False
     for word in sys.argv[1:]:  # without what names files of this machine
-        private = word.split("=")[0] in ("--headgate", "--tools", "--output")
+        private = word.split("=")[0] in ("--headgate", "--before", "--tools", "--output")
         if not private and not skip:
             words.append(word)
         skip = private and "=" not in word

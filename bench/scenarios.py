@@ -13,8 +13,8 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from kernel import memory_of, socket_memory
-from proxies import ROUTES, Unavailable, address_of, connections_max
+from kernel import cpu_of, free_address, memory_of, socket_memory
+from proxies import ROUTES, Headgate, Unavailable, address_of, connections_max
 
 GIB, MIB = 1 << 30, 1 << 20
 BODY = 64 * MIB
@@ -177,6 +177,65 @@ class Latency(Load):
 
     def warm_up(self, bench, listen):
         bench.tool([bench.load, "latency", listen, "8", "0.2", "/small", "500"], 1)
+
+
+@dataclass
+class Paced(Load):
+    """What a request costs with so many connections, which are asked in turn. That they are opened is not counted."""
+
+    def measure(self, bench, proxy, listen):
+        _, connections, path, rate = self.arguments
+        connections, seconds = min(connections, bench.scaled(IDLE_CONNECTIONS)), max(bench.options.seconds, 2)
+        load = subprocess.Popen([bench.load, "paced", listen, *map(str, (connections, seconds, path, rate))], text=True,
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        too_long = threading.Timer(60 + connections / 50 + seconds, load.kill)
+        too_long.start()
+        try:
+            if not load.stdout.readline():
+                raise Unavailable("under load: " + (load.stderr.read().strip() or "not all connections are served"))
+            spent = bench.spent(proxy)
+            text, problem = load.communicate("\n")
+            cpu = spent()
+            if load.returncode != 0:
+                raise Unavailable("under load: " + (problem.strip() or "failed"))
+            done = json.loads(text)
+            return Sample(1e6 * cpu / done["exchanges"], done["exchanges"] / done["seconds"])
+        finally:
+            too_long.cancel()
+            load.kill()
+            load.wait()
+
+    def warm_up(self, bench, listen):
+        bench.tool([bench.load, "latency", listen, "8", "0.2", "/small", "500"], 1)
+
+
+@dataclass
+class Workers(Requests):
+    """headgate alone, with one worker and with two, on the cores that it shares with the load."""
+
+    def run(self, bench):
+        cores = {bench.options.proxy_core, bench.options.load_core}
+        proxies = {"headgate": Headgate(bench.options.headgate, workers=2), "one worker": Headgate(bench.options.headgate)}
+        results = {name: Measured() for name in proxies}
+        with contextlib.ExitStack() as stack:
+            stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
+            os.sched_setaffinity(0, cores)
+            addresses = {}
+            for name, proxy in proxies.items():
+                with bench.noting(self, name, results[name]):
+                    addresses[name] = free_address()
+                    stack.callback(proxy.stop)
+                    proxy.start("small", addresses[name], bench.http, *cores)
+                    self.warm_up(bench, addresses[name])
+            for number in range(bench.options.rounds):
+                for name, proxy in proxies.items():
+                    if not results[name].problem:
+                        with bench.noting(self, name, results[name]):
+                            before = cpu_of(proxy.pids())
+                            done, rate, _ = self.load(bench, addresses[name], bench.options.seconds)
+                            results[name].add(Sample((cpu_of(proxy.pids()) - before) / done, rate))
+                            bench.tell(self, f"{number + 1}/{bench.options.rounds}", name, results[name])
+        return results
 
 
 @dataclass
@@ -351,6 +410,12 @@ SCENARIOS = [
              options=("-H", "Connection: close")),
     Routes("routes", f"keep-alive GETs, each of another one of {ROUTES:,} routes (wrk)", "routes", "µs CPU/request",
            "requests/s", limits=()),
+    Paced("connections-10", "5,000 requests a second on 10 connections in turn", "small", "µs CPU/request", "requests/s", (),
+          arguments=("paced", 10, "/small", 5000)),
+    Paced("connections-10000", f"the same on {IDLE_CONNECTIONS:,}", "small", "µs CPU/request", "requests/s", (),
+          arguments=("paced", IDLE_CONNECTIONS, "/small", 5000)),
+    Workers("two-workers", "small by headgate alone, with two workers instead of one, and on both cores", "small", "µs CPU/request",
+            "requests/s"),
     Load("download", "64 MiB bodies with Content-Length, 8 connections", "bulk", "s CPU/GiB", "GiB/s",
          ("direct", "splice relay", "copy relay"), aim=1.05, aim_of="splice relay", arguments=("download", 8, f"/bytes/{BODY}")),
     Load("download-chunked", "64 MiB bodies in chunks of 16 KiB, 8 connections", "bulk", "s CPU/GiB", "GiB/s",

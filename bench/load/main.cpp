@@ -20,6 +20,7 @@ constexpr std::string_view usage = "usage: load origin   HTTP-ADDRESS ECHO-ADDRE
                                    "       load events   TO CONNECTIONS SECONDS PATH\n"
                                    "       load handshakes TO CONNECTIONS SECONDS PATH\n"
                                    "       load latency  TO CONNECTIONS SECONDS PATH RATE\n"
+                                   "       load paced    TO CONNECTIONS SECONDS PATH RATE\n"
                                    "       load idle     TO CONNECTIONS PATH\n"
                                    "       load idle-tls TO CONNECTIONS PATH\n"
                                    "Addresses are like 127.0.0.1:8080.\n";
@@ -54,12 +55,14 @@ int main(int argc, char** argv) {
         mode == "idle" ? bench::run_idle(options) : bench::run_idle_tls(options);
         return 0;
     }
-    if (argc != (mode == "latency" ? 7 : 6)) refuse();
+    const bool at_a_rate = mode == "latency" || mode == "paced";
+    if (argc != (at_a_rate ? 7 : 6)) refuse();
     options.seconds = std::atof(argv[4]);
     options.path = argv[5];
     options.bytes = std::strtoull(argv[5], nullptr, 10);
-    if (mode == "latency") {
+    if (at_a_rate) {
         options.rate = std::atof(argv[6]);
+        options.held = mode == "paced";
         bench::run_latency(options);
     } else if (mode == "handshakes") {
         bench::run_handshakes(options);

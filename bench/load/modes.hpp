@@ -17,6 +17,7 @@ struct load_options {
     std::string path;   // of the GET
     std::uint64_t bytes = 0;
     double rate = 0;
+    bool held = false; // run_latency: asks each once, prints a line and waits for one before it begins
 };
 
 constexpr std::size_t chunk_bytes = 16 * 1024;

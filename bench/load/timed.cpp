@@ -108,10 +108,18 @@ public:
         events.add(timer_.fd(), EPOLLIN, *this);
     }
     void on_event(std::uint32_t) override {
-        if (timer_.expirations() == 0 || over_) return;
+        if (timer_.expirations() == 0 || !running_) return;
         all_[next_++ % all_.size()]->ask(now());
     }
-    void end() { over_ = true; }
+    // Each of them, one after the other.
+    void ask_all(poller& events) {
+        for (auto& each : all_) {
+            each->ask(now());
+            while (each->waits()) events.turn();
+        }
+    }
+    void begin() { running_ = true; }
+    void end() { running_ = false; }
     bool waits() const {
         return std::any_of(all_.begin(), all_.end(), [](const auto& each) { return each->waits(); });
     }
@@ -120,7 +128,7 @@ private:
     interval_timer timer_;
     std::vector<std::unique_ptr<asked>> all_;
     std::size_t next_ = 0;
-    bool over_ = false;
+    bool running_ = false;
 };
 
 } // namespace
@@ -139,7 +147,15 @@ void run_latency(const load_options& options) {
     poller events;
     std::vector<double> took;
     asker all(events, options, took);
+    if (options.held) {
+        all.ask_all(events);
+        took.clear();
+        std::printf("{\"open\": %d}\n", options.connections);
+        std::fflush(stdout);
+        if (std::getchar() == EOF) return;
+    }
     const double start = now();
+    all.begin();
     while (now() < start + options.seconds) events.turn();
     all.end();
     while (all.waits()) events.turn();
