@@ -265,7 +265,7 @@ chunk take_upstream_head(request& rq, const route& r) {
     std::string path;
     if ((a.replace_prefix || a.replace_path) && head.path.starts_with('/'))
         path = replaced_path(normal_path(head.path), r.matched_prefix, a.replace_prefix, a.replace_path);
-    const traceparent_text traceparent = rq.trace.for_upstream();
+    const traceparent_text traceparent = rq.trace.on() ? rq.trace.for_upstream() : traceparent_text();
     chunk out = make_upstream_head(
         head,
         {.peer = peer_text.view(),

@@ -9,8 +9,8 @@ namespace headgate::gateway {
 // Up to N characters in place. A longer text is cut.
 template <std::size_t N>
 struct short_text {
-    std::array<char, N> bytes; // not cleared: what counts is size
     std::size_t size;
+    std::array<char, N> bytes; // not cleared: what counts is size
 
     short_text() noexcept : size(0) {} // NOLINT(cppcoreguidelines-pro-type-member-init)
     void set(std::string_view t) noexcept { size = t.copy(bytes.data(), N); }

@@ -71,15 +71,15 @@ void write_labels(json_writer& out, const flow_labels& l, flow_kind kind) {
     const bool database = kind == flow_kind::export_rows;
     std::array<char, 48> host;
     const std::string_view client(host.data(), l.client.write_host(host));
-    out.text_field("request_id", l.request_id.view())
+    out.text_field("request_id", l.request_id())
         .field("kind", to_string(kind))
-        .text_field("route", l.route.view())
-        .text_field("listener", l.listener.view())
+        .text_field("route", l.route())
+        .text_field("listener", l.listener())
         .text_field("client", client)
-        .text_field("upstream", database ? std::string_view() : l.upstream.view())
-        .text_field("source", database ? l.upstream.view() : std::string_view())
-        .text_field("method", l.method.view())
-        .text_field("target", l.target.view())
+        .text_field("upstream", database ? std::string_view() : l.upstream())
+        .text_field("source", database ? l.upstream() : std::string_view())
+        .text_field("method", l.method())
+        .text_field("target", l.target())
         .field("status", l.status == 0 ? std::nullopt : std::optional(l.status));
 }
 

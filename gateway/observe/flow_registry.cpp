@@ -8,12 +8,13 @@ namespace headgate::gateway {
 
 void flow_labels::set(const live_flow& f) noexcept {
     const flow_facts is = f.facts();
-    request_id.set(is.request_id);
-    route.set(f.route);
-    listener.set(is.listener);
-    upstream.set(is.upstream);
-    method.set(is.method);
-    target.set(is.target);
+    const std::array texts{is.request_id, f.route, is.listener, is.upstream, is.method, is.target};
+    static_assert(std::tuple_size_v<decltype(texts)> == longest.size());
+    std::size_t at = 0;
+    for (std::size_t n = 0; n < texts.size(); ++n) {
+        at += texts[n].copy(texts_.data() + at, longest[n]);
+        ends_[n] = static_cast<std::uint16_t>(at);
+    }
     if (is.client) client = *is.client;
     status = is.status;
     up_bytes = is.up;

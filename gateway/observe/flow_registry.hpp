@@ -7,25 +7,39 @@
 #include <vector>
 
 #include <gateway/observe/live_flow.hpp>
-#include <gateway/short_text.hpp>
 
 namespace headgate::gateway {
 
-// What was known of a flow when it was looked at, by value. Text that is longer than its array is cut.
-struct flow_labels {
-    short_text<128> request_id{};
-    short_text<64> route{};
-    short_text<64> listener{};
-    short_text<64> upstream{}; // or the database, of an export
-    short_text<24> method{};
-    short_text<256> target{};
+// What was known of a flow when it was looked at, by value. The texts lie one behind the other: those of most flows take
+// two or three cache lines.
+class flow_labels {
+public:
     peer_address client{};
     int status = 0;
     std::uint64_t up_bytes = 0;
     std::uint64_t down_bytes = 0;
     std::optional<cause> why{};
 
+    flow_labels() noexcept {} // NOLINT(modernize-use-equals-default,cppcoreguidelines-pro-type-member-init)
     void set(const live_flow& f) noexcept;
+
+    std::string_view request_id() const noexcept { return text(0); }
+    std::string_view route() const noexcept { return text(1); }
+    std::string_view listener() const noexcept { return text(2); }
+    std::string_view upstream() const noexcept { return text(3); } // or the database, of an export
+    std::string_view method() const noexcept { return text(4); }
+    std::string_view target() const noexcept { return text(5); }
+
+private:
+    static constexpr std::array<std::size_t, 6> longest{128, 64, 64, 64, 24, 256}; // what is longer is cut
+
+    std::string_view text(std::size_t n) const noexcept {
+        const std::size_t from = n == 0 ? 0 : ends_[n - 1];
+        return {texts_.data() + from, ends_[n] - from};
+    }
+
+    std::array<std::uint16_t, longest.size()> ends_{};
+    std::array<char, 128 + 64 + 64 + 64 + 24 + 256> texts_; // not cleared: what counts are the ends
 };
 
 // One direction of a flow.
@@ -63,7 +77,6 @@ struct ended_flow {
     std::uint64_t number = 0;
     std::size_t worker = 0;   // set by who asks
     std::uint64_t serial = 0; // counts those that have ended, from 1
-    flow_labels of{};
     flow_kind kind{};
     flow_phase phase{}; // the one in which it ended
     cause why{};
@@ -75,6 +88,7 @@ struct ended_flow {
     std::size_t left = 0;
     std::optional<flow_verdict> verdict{};
     std::size_t stages = 0;
+    flow_labels of{};
     std::array<ended_stage, ended_stages_max> parts;
 
     // Leaves `parts` as it is: it counts as far as `stages` says.
