@@ -10,8 +10,8 @@
 
 namespace headgate::gateway {
 
-// What was known of a flow when it was looked at, by value. The texts lie one behind the other: those of most flows take
-// two or three cache lines.
+// What was known of a flow when it was looked at, by value. The texts lie one behind the other: those of most flows
+// take two or three cache lines.
 class flow_labels {
 public:
     peer_address client{};
