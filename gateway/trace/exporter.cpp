@@ -1,5 +1,5 @@
 #include <headgate/core/race.hpp>
-#include <headgate/core/sleep.hpp>
+#include <headgate/core/waits.hpp>
 #include <headgate/http/client.hpp>
 
 #include <algorithm>
@@ -60,12 +60,9 @@ duration seconds_of(std::string_view text) {
     return std::chrono::seconds(n);
 }
 
-task<> until(abort_signal s) { co_await s.wait(); }
-task<> pause(duration d) { co_await sleep_for(d); }
-
 task<http::post_answer> post_within(http::post_request rq, http::get_options o) {
     const duration limit = o.connect_timeout;
-    auto end = co_await race(http::post(std::move(rq), std::move(o)), pause(limit));
+    auto end = co_await race(http::post(std::move(rq), std::move(o)), wait_for(limit));
     if (end.index() == 1) co_await fail(errc::timed_out, "it did not answer in time");
     co_return std::get<0>(std::move(end));
 }
@@ -94,6 +91,7 @@ void trace_exporter::wake() noexcept {
 void trace_exporter::start(loop& main) {
     main_ = &main;
     awake_.emplace();
+    finishing_.emplace();
     if (tracer_.options().collector.empty()) return;
     sender_.spawn(keep_sending(), [](void*, const flow_error& e) {
         tell_line(log_level::error, "tracing: no more spans are sent: {}", e.message());
@@ -101,25 +99,21 @@ void trace_exporter::start(loop& main) {
 }
 
 task<> trace_exporter::finish() {
-    stop();
-    for (;;) {
-        if (sending_.count == 0) sending_ = tracer_.take();
-        if (sending_.count == 0) co_return;
-        const attempt_end end = co_await send();
-        if (!end.done) counts_.given_up += sending_.count;
-        sending_ = {};
-    }
+    if (finishing_) finishing_->abort();
+    co_await sender_.drained();
 }
 
 task<> trace_exporter::keep_sending() {
-    for (;;) {
-        co_await race(until(awake_->signal()), pause(tracer_.options().interval));
+    const abort_signal finishing = finishing_->signal();
+    while (!finishing.aborted()) {
+        co_await race(wait_for(awake_->signal()), wait_for(tracer_.options().interval), wait_for(finishing));
         awake_.emplace();
         co_await send_all();
     }
 }
 
 task<> trace_exporter::send_all() {
+    const abort_signal finishing = finishing_->signal();
     for (;;) {
         sending_ = tracer_.take();
         if (sending_.count == 0) co_return;
@@ -127,11 +121,12 @@ task<> trace_exporter::send_all() {
             const attempt_end end = co_await send();
             tell_dropped();
             if (end.done) break;
-            if (tried == tries_max) {
+            if (tried == tries_max || finishing.aborted()) {
                 counts_.given_up += sending_.count;
                 break;
             }
-            co_await sleep_for(std::clamp(std::max(end.pause, pause_min * (1 << (tried - 1))), pause_min, pause_max));
+            const duration before_next = std::max(end.pause, pause_min * (1 << (tried - 1)));
+            co_await race(wait_for(std::clamp(before_next, pause_min, pause_max)), wait_for(finishing));
         }
         sending_ = {};
     }

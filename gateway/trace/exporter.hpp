@@ -26,7 +26,8 @@ public:
     const tracer& traces() const noexcept { return tracer_; }
     // Begins to send, if there is a collector. `main` is the loop of this thread.
     void start(loop& main);
-    // Sends what is left, without trying anything twice. Not after anything else is given to the tracer.
+    // Sends what is left: waits for what is on its way, and tries nothing twice from now on. Nothing else is given to
+    // the tracer.
     task<> finish();
     // Ends all that goes on; before the loop ends.
     void stop() noexcept { sender_.clear(); }
@@ -70,6 +71,7 @@ private:
     std::uint64_t dropped_told_ = 0;
     waking waking_;
     std::optional<abort_source> awake_{};
+    std::optional<abort_source> finishing_{};
     nursery sender_;
 };
 

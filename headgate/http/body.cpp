@@ -183,7 +183,7 @@ task<> body_sink::send(std::span<iovec> parts, std::size_t payload, followed_by 
         co_await fail(slow, side::sink, "it is slower than the minimum rate");
 }
 
-task<> body_sink::splice(pipe_lease& pipe, joint& out) {
+task<> body_sink::splice(pipe_lease& pipe, joint& out, std::uint64_t* total) {
     kernel& os = loop::current().os();
     const memory_charge in_kernel(pipe.bytes);
     const held_bytes held(out, pipe.bytes);
@@ -204,6 +204,7 @@ task<> body_sink::splice(pipe_lease& pipe, joint& out) {
             written_ += moved;
             out.set_held(pipe.bytes);
             out.moved(moved);
+            if (total) *total += moved;
             if (const auto slow = pace_.moved(*to_, moved))
                 co_await fail(slow, side::sink, "it is slower than the minimum rate");
             continue;
@@ -313,9 +314,8 @@ task<bool> relay_chunk(body_source& s, body_sink& sink, unframer& body, source_p
         if (const auto slow = pace.moved(pipe.bytes))
             co_await fail(slow, side::source, "it is slower than the minimum rate");
         const std::size_t moved = pipe.bytes;
-        co_await sink.splice(pipe, out);
+        co_await sink.splice(pipe, out, s.limits.total);
         body.skip(moved);
-        if (s.limits.total) *s.limits.total += moved;
         if (s.limits.rate) s.limits.rate->moved(moved);
         small = moved < small_piece && body.in_chunk() != 0 ? small + 1 : 0;
         if (small > 2) co_return false;

@@ -61,9 +61,9 @@ public:
     bool head_sent() const noexcept { return head_.empty(); }
     // Bytes moved past the sink, by the kernel.
     void count(std::uint64_t payload) noexcept { written_ += payload; }
-    // Moves what is in the pipe, as one chunk or plainly, over a plain socket, after the head. Counts it in `out` as it
-    // goes.
-    task<> splice(pipe_lease& pipe, joint& out);
+    // Moves what is in the pipe, as one chunk or plainly, over a plain socket, after the head. Counts it in `out`, and
+    // in `total` if there is one, as it goes.
+    task<> splice(pipe_lease& pipe, joint& out, std::uint64_t* total);
     bool complete() const noexcept { return framing_.how != body_framing::kind::length || written_ == framing_.length; }
 
     // Payload pieces that one write takes.

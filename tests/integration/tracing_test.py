@@ -2,6 +2,7 @@
 """Traces: who continues and begins one, what the upstream is told, and what the collector gets, whatever it does."""
 
 import re
+import signal
 import sqlite3
 import subprocess
 import threading
@@ -503,6 +504,21 @@ http {{ access_log off; client_body_buffer_size 1m; client_body_temp_path {{root
         self.assertEqual(self.collector.spans, [])
         self._close_clients()
         self.gateway.stop()
+        self.requests(1)
+
+    def test_what_is_on_its_way_at_the_end_is_not_sent_twice(self):
+        answered = threading.Event()
+        self.collector = Collector(lambda conn, number: answered.wait(20) or True)
+        self.trace(", sampling: 1", collector=self.collector)
+        self.client().exchange("GET", "/api/x")
+        eventually(lambda: self.collector.posts)
+        self._close_clients()
+        self.gateway.signal(signal.SIGTERM)
+        eventually(self.gateway.refuses)
+        time.sleep(0.3)  # it would be sent again now
+        answered.set()
+        self.gateway.stop()
+        self.assertEqual(len(self.collector.posts), 1)
         self.requests(1)
 
     def test_a_full_batch_does_not_wait(self):
