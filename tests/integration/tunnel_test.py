@@ -290,8 +290,8 @@ class NotConnected(TunnelCase):
 class Clocks(TunnelCase):
     def test_idle(self):
         client, up = self.pair("--idle-timeout", "300ms")
-        self.assert_carries(client, up)
         begun = time.monotonic()
+        self.assert_carries(client, up)
         self.assertEqual(client.wait_end(3).kind, "reset")
         self.assertEqual(up.wait_end(1).kind, "reset")
         self.assertGreaterEqual(time.monotonic() - begun, 0.25)
@@ -335,9 +335,9 @@ class Clocks(TunnelCase):
     def half_closed(self, closer):
         client, up = self.pair("--half-close-timeout", "300ms")
         first, second = (client, up) if closer == "client" else (up, client)
+        begun = time.monotonic()
         first.half_close()
         self.assertEqual(second.wait_end(2).kind, "fin")
-        begun = time.monotonic()
         self.assertEqual(first.wait_end(3).kind, "reset")
         self.assertGreaterEqual(time.monotonic() - begun, 0.25)
         self.log(end="client_idle")
