@@ -81,9 +81,8 @@ TEST_F(examples, CompressFileLeavesNothingOnAFullDisk) {
 
 // Its input is a pipe that never ends; once the unfinished output is there, it is told to stop.
 TEST_F(examples, CompressFileLeavesNothingWhenItIsStopped) {
-    const ended e =
-        run("mkfifo in && { compress_file in out.gz & } && exec 3>in && head -c 3000000 /dev/urandom >&3; "
-            "until ls | grep -q part; do :; done; kill -TERM $!; exec 3>&-; wait $!");
+    const ended e = run("mkfifo in && { compress_file in out.gz & } && exec 3>in && head -c 3000000 /dev/urandom >&3; "
+                        "until ls | grep -q part; do :; done; kill -TERM $!; exec 3>&-; wait $!");
     EXPECT_EQ(e.status, 128 + SIGTERM) << e.output;
     EXPECT_EQ(folder.names(), names{"in"});
 }
