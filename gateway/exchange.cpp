@@ -265,7 +265,8 @@ chunk take_upstream_head(request& rq, const route& r) {
     std::string path;
     if ((a.replace_prefix || a.replace_path) && head.path.starts_with('/'))
         path = replaced_path(normal_path(head.path), r.matched_prefix, a.replace_prefix, a.replace_path);
-    const traceparent_text traceparent = rq.trace.on() ? rq.trace.for_upstream() : traceparent_text();
+    std::optional<traceparent_text> traceparent;
+    if (rq.trace.on()) traceparent = rq.trace.for_upstream();
     chunk out = make_upstream_head(
         head,
         {.peer = peer_text.view(),
@@ -280,7 +281,7 @@ chunk take_upstream_head(request& rq, const route& r) {
          .path = path,
          .host = a.host ? std::string_view(*a.host) : std::string_view(),
          .edits = a.request_headers.if_any(),
-         .traceparent = rq.trace.on() ? std::string_view(traceparent.data(), traceparent.size()) : std::string_view(),
+         .traceparent = traceparent ? std::string_view(traceparent->data(), traceparent->size()) : std::string_view(),
          .keeps_tracestate = rq.trace.keeps_state()});
     if (trace_record* const record = rq.trace.record(); record && !out.empty()) {
         const std::string_view line = out.text().substr(0, out.text().find("\r\n"));

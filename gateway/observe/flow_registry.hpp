@@ -32,6 +32,11 @@ public:
 
 private:
     static constexpr std::array<std::size_t, 6> longest{128, 64, 64, 64, 24, 256}; // what is longer is cut
+    static constexpr std::size_t longest_of_all = [] {
+        std::size_t sum = 0;
+        for (const std::size_t n : longest) sum += n;
+        return sum;
+    }();
 
     std::string_view text(std::size_t n) const noexcept {
         const std::size_t from = n == 0 ? 0 : ends_[n - 1];
@@ -39,7 +44,7 @@ private:
     }
 
     std::array<std::uint16_t, longest.size()> ends_{};
-    std::array<char, 128 + 64 + 64 + 64 + 24 + 256> texts_; // not cleared: what counts are the ends
+    std::array<char, longest_of_all> texts_; // not cleared: what counts are the ends
 };
 
 // One direction of a flow.
